@@ -1,0 +1,333 @@
+"""The configuration of a run: one YAML file, checked completely before anything starts.
+
+Unknown keys are refused, with the nearest known one named; `${VARIABLE}` and `${VARIABLE:-default}` are filled from
+the environment; relative paths are taken from the folder of the file. `--set key.path=value` overrides any key.
+Everything raises `ConfigError`; nothing here reads data.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+import os
+import re
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from core.errors import ConfigError
+from core.objects import normalise_url, obstore_path
+
+REGIONS = tuple(f"{i:02d}" for i in range(1, 21))
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+_SET_INDEX = re.compile(r"^\d+$")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GridConfig(_Strict):
+    """The mapping lattice."""
+
+    res_m: Literal[10, 20, 30, 60, 120] = Field(30, description="pixel of the probability mosaic, metres")
+    buffer_m: float = Field(300.0, ge=0, le=5000, description="how far beyond the outlines is mapped, metres")
+
+
+class ModelConfig(_Strict):
+    """Which model maps, and its parameters (see `core/models`)."""
+
+    name: str = "band_ratio"
+    parameters: dict[str, float | int | str | bool] = Field(default_factory=dict)
+    batch: int = Field(16, ge=1, description="windows per forward pass")
+
+
+class FileConfig(_Strict):
+    """One raster file of a scene and what its bands are."""
+
+    path: str
+    bands: dict[str, int] = Field(description="band name of the sensor → 1-based band of the file")
+    scale: float = Field(1.0, description="physical value = scale · stored + offset")
+    offset: float = 0.0
+    nodata: float | None = Field(None, description="overrides the nodata value of the file")
+    crs: str | None = Field(None, description="only for files that carry none")
+
+    @field_validator("bands")
+    @classmethod
+    def _bands_start_at_one(cls, bands: dict[str, int]) -> dict[str, int]:
+        if not bands or any(i < 1 for i in bands.values()):
+            raise ValueError("needs at least one band; band numbers count from 1")
+        return bands
+
+
+class MaskConfig(_Strict):
+    """A raster of classes in which some mean cloud, shadow or fill: those pixels are not observed."""
+
+    path: str
+    band: int = Field(1, ge=1)
+    invalid: list[int]
+
+
+class SceneConfig(_Strict):
+    """One acquisition of one sensor; scenes are preferred in the order of the list."""
+
+    id: str
+    sensor: str
+    date: dt.date
+    files: list[FileConfig] = Field(min_length=1)
+    mask: MaskConfig | None = None
+
+
+class MeasureConfig(_Strict):
+    """Rules of measurement."""
+
+    threshold: float = Field(0.5, gt=0, lt=1, description="glacier where the probability reaches this")
+    advance_m: float = Field(20.0, ge=0, le=2000, description="ice this far outside the old outline still counts")
+    min_observed_fraction: float = Field(
+        0.75, ge=0, le=1, description="below this share of the outline a glacier is not_observed"
+    )
+    min_area_km2: float = Field(0.01, ge=0, description="the inventory's minimum area (RGI: 0.01)")
+
+
+class PlanConfig(_Strict):
+    """Size of work units, and the rates that the dry run multiplies."""
+
+    group_glaciers: int = Field(256, ge=1, description="at most this many glaciers in one measuring unit")
+    group_mpx: float = Field(48.0, gt=0, description="at most this many million window pixels in one measuring unit")
+    windows_per_s_gpu: float = Field(300.0, gt=0, description="assumed forward rate of one GPU, for the estimate")
+    usd_per_gpu_hour: float = Field(1.2, ge=0, description="assumed price, for the estimate")
+
+
+class StorageConfig(_Strict):
+    """How arrays are read and written."""
+
+    backend: Literal["obstore", "fsspec"] = "obstore"
+
+
+class ExecutionConfig(_Strict):
+    """Where the work runs. None of it changes a number in the release."""
+
+    executor: Literal["local", "ray"] = "local"
+    workers: int = Field(0, ge=0, description="local processes; 0 = one per CPU; 1 = in this process")
+    mappers: int = Field(0, ge=0, description="Ray actors that map; 0 = one per GPU, or per two CPUs without GPUs")
+    surveyors: int = Field(0, ge=0, description="Ray actors that measure; 0 = one per CPU left over")
+    ray_address: str | None = Field(None, description="a running cluster; none: $RAY_ADDRESS, else a local one")
+
+
+class Config(_Strict):
+    """One annual run."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]*$")]
+    year: int = Field(ge=1970, le=2100)
+    epoch: str | None = Field(None, pattern=r"^[A-Za-z0-9_\-]+$", description="name in the tile store; none: the year")
+    output: str = "runs"
+    release: str | None = Field(None, description="none: the folder `release` of the run")
+    tiles: str = "tiles"
+    inventory: list[str] = Field(min_length=1, description="outline files")
+    regions: list[str] | Literal["all"] = "all"
+    simulated: bool = Field(False, description="says in every product that the data is simulated")
+    grid: GridConfig = GridConfig()
+    model: ModelConfig = ModelConfig()
+    scenes: list[SceneConfig] = Field(default_factory=list)
+    measure: MeasureConfig = MeasureConfig()
+    plan: PlanConfig = PlanConfig()
+    storage: StorageConfig = StorageConfig()
+    execution: ExecutionConfig = ExecutionConfig()
+
+    @field_validator("inventory", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("regions")
+    @classmethod
+    def _regions_exist(cls, value: list[str] | str) -> list[str] | str:
+        unknown = [r for r in value if r not in REGIONS] if isinstance(value, list) else []
+        if unknown:
+            raise ValueError(f"{unknown[0]!r} is no RGI region; write them as '01' … '20', quoted, or all")
+        return value
+
+    @model_validator(mode="after")
+    def _scene_ids_differ(self) -> Config:
+        ids = [s.id for s in self.scenes]
+        twice = sorted({i for i in ids if ids.count(i) > 1})
+        if twice:
+            raise ValueError(f"scene id {twice[0]!r} is used twice; ids name the source of every pixel")
+        return self
+
+    @property
+    def tile_epoch(self) -> str:
+        return self.epoch or str(self.year)
+
+    @property
+    def region_list(self) -> list[str] | None:
+        """None for all regions."""
+        return None if self.regions == "all" else list(self.regions)
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = (), env: Mapping[str, str] | None = None) -> Config:
+    """Read, fill in, override and check a configuration.
+
+    overrides: `key.path=value` strings, value in YAML; a list entry is addressed by its number (`scenes.0.id=x`).
+    Raises ConfigError naming the file, the key, what was found and the nearest known key.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            str(path), found=error.strerror or str(error), fix="give the path of a YAML configuration"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(str(path), found="bytes that are no text", expected="YAML in UTF-8") from error
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{path}{line}", found=str(getattr(error, "problem", error)), expected="valid YAML") from error
+    if not isinstance(data, dict):
+        raise ConfigError(str(path), found=type(data).__name__, expected="a mapping of keys such as name, year, inventory")
+    for override in overrides:
+        _apply_override(data, override)
+    data = _fill_variables(data, os.environ if env is None else env, str(path))
+    return check_config(data, where=str(path), base=path.resolve().parent)
+
+
+def check_config(data: dict[str, Any], *, where: str, base: Path) -> Config:
+    """A mapping → Config, with absolute URLs. Raises ConfigError (see `load_config`)."""
+    try:
+        config = Config.model_validate(data)
+    except ValidationError as error:
+        raise _explain(error, where) from error
+    return config.model_copy(
+        update={
+            "output": normalise_url(config.output, base),
+            "release": normalise_url(config.release, base) if config.release else None,
+            "tiles": normalise_url(config.tiles, base),
+            "inventory": [_absolute(p, base) for p in config.inventory],
+            "scenes": [_absolute_scene(s, base) for s in config.scenes],
+        }
+    )
+
+
+def config_keys() -> list[str]:
+    """Every key with its default and meaning, one per line: what `icefleet run --help` teaches."""
+    return list(_describe(Config, ""))
+
+
+def _absolute(path: str, base: Path) -> str:
+    """GDAL and pyogrio want paths for files, URLs for the rest."""
+    if path.startswith(("/vsi", "http://", "https://")):
+        return path
+    url = normalise_url(path, base)
+    return obstore_path(url.removeprefix("file://")) if url.startswith("file://") else url
+
+
+def _absolute_scene(scene: SceneConfig, base: Path) -> SceneConfig:
+    files = [f.model_copy(update={"path": _absolute(f.path, base)}) for f in scene.files]
+    mask = scene.mask and scene.mask.model_copy(update={"path": _absolute(scene.mask.path, base)})
+    return scene.model_copy(update={"files": files, "mask": mask})
+
+
+def _apply_override(data: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set {override}", found="no '='", expected="key.path=value, e.g. output=s3://bucket/runs")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}", found=text, expected="a YAML value") from error
+    *parents, last = key.split(".")
+    node: Any = data
+    for part in parents:
+        if isinstance(node, list) and _SET_INDEX.match(part) and int(part) < len(node):
+            node = node[int(part)]
+        elif isinstance(node, dict):
+            child = node.get(part)
+            if child is None:
+                child = node[part] = {}
+            node = child
+        else:
+            raise ConfigError(f"--set {override}", found=f"no key {part!r}", expected="a path of keys that exist")
+    if isinstance(node, list) and _SET_INDEX.match(last) and int(last) < len(node):
+        node[int(last)] = value
+    elif isinstance(node, dict):
+        node[last] = value
+    else:
+        raise ConfigError(f"--set {override}", found=f"no key {last!r}", expected="a path of keys that exist")
+
+
+def _fill_variables(value: Any, env: Mapping[str, str], where: str) -> Any:
+    if isinstance(value, dict):
+        return {k: _fill_variables(v, env, where) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_fill_variables(v, env, where) for v in value]
+    if not isinstance(value, str):
+        return value
+
+    def fill(match: re.Match[str]) -> str:
+        found = env.get(match[1]) or match[2]
+        if found is None:
+            raise ConfigError(
+                where, found=f"${{{match[1]}}} in {value!r}, which is not set", fix=f"export {match[1]}=… first"
+            )
+        return found
+
+    return _VARIABLE.sub(fill, value)
+
+
+def _explain(error: ValidationError, where: str) -> ConfigError:
+    first = error.errors()[0]
+    key = ".".join(str(p) for p in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(first["loc"][:-1])
+        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
+        fix = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+        return ConfigError(f"{where}: {key}", found="an unknown key", fix=fix)
+    if first["type"] == "missing":
+        return ConfigError(f"{where}: {key}", found="nothing", expected="this key, which has no default")
+    found = repr(first.get("input"))
+    return ConfigError(
+        f"{where}: {key or 'configuration'}", found=found[:120], expected=first["msg"].removeprefix("Value error, ")
+    )
+
+
+def _known_keys(path: tuple[int | str, ...]) -> list[str]:
+    model: type[BaseModel] = Config
+    for part in path:
+        if isinstance(part, int):
+            continue
+        field = model.model_fields.get(part)
+        inner = _model_in(field.annotation) if field else None
+        if inner is None:
+            return []
+        model = inner
+    return sorted(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if typing.get_origin(annotation) in (list, typing.Union, types.UnionType, Annotated):
+        for inner in typing.get_args(annotation):
+            model = _model_in(inner)
+            if model is not None:
+                return model
+    return None
+
+
+def _describe(model: type[BaseModel], prefix: str) -> typing.Iterator[str]:
+    for name, field in model.model_fields.items():
+        inner = _model_in(field.annotation)
+        listed = typing.get_origin(field.annotation) is list
+        if inner is not None:
+            yield from _describe(inner, f"{prefix}{name}{'[]' if listed else ''}.")
+            continue
+        default = "required" if field.is_required() else f"default {field.get_default(call_default_factory=True)!r}"
+        yield f"{prefix}{name}  ({default})" + (f"  {field.description}" if field.description else "")

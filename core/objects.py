@@ -1,0 +1,217 @@
+"""Objects: bytes under keys, in a folder, a bucket or memory, and the Zarr stores on top of them.
+
+The one store factory. `Objects(url)` is for whole small objects (markers, Parquet, JSON); `zarr_store(url)` for arrays.
+Both are built from a URL inside each process, because neither backend survives a fork and clients do not pickle.
+`create` is create-if-absent, the only primitive that commits need. No error is turned into an empty answer: absent is
+`FileNotFoundError`, a missing bucket or refused credentials `SystemicError`, anything the network may cure
+`TransientError`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
+
+import obstore
+import obstore.exceptions
+import obstore.store
+import zarr.storage
+
+from core.errors import ConfigError, SystemicError, TransientError
+
+Backend = str  # "obstore" | "fsspec"
+BACKENDS: tuple[Backend, ...] = ("obstore", "fsspec")
+SCHEMES = ("file", "s3", "memory")
+T = TypeVar("T")
+
+_memory: dict[str, obstore.store.MemoryStore] = {}
+_memory_lock = threading.Lock()
+
+
+def normalise_url(url: str, base: Path | None = None) -> str:
+    """A path or URL → `file:///abs`, `s3://bucket/key` or `memory://name/key`, without a trailing slash.
+
+    Raises ConfigError for any other scheme or an s3 URL without a bucket.
+    """
+    if "://" not in url:
+        path = Path(os.path.expanduser(url))
+        return ((base or Path.cwd()) / path).resolve().as_uri()
+    parts = urlsplit(url)
+    if parts.scheme not in SCHEMES:
+        raise ConfigError(url, found=f"scheme {parts.scheme!r}", expected="a path, file://, s3:// or memory://")
+    if parts.scheme in ("s3", "memory") and not parts.netloc:
+        raise ConfigError(url, found="no bucket", expected=f"{parts.scheme}://BUCKET/KEY")
+    return url.rstrip("/")
+
+
+def join_url(url: str, key: str) -> str:
+    """`url`/`key`."""
+    return f"{url.rstrip('/')}/{key}" if key else url.rstrip("/")
+
+
+def local_path(url: str) -> Path | None:
+    """The path of a file:// URL, None for any other scheme."""
+    parts = urlsplit(url)
+    return Path(obstore_path(parts.path)) if parts.scheme == "file" else None
+
+
+def obstore_path(path: str) -> str:
+    """Undo the percent-encoding that `Path.as_uri` adds."""
+    from urllib.parse import unquote
+
+    return unquote(path)
+
+
+class Objects:
+    """Whole objects under one URL."""
+
+    def __init__(self, url: str) -> None:
+        self.url = normalise_url(url)
+        self._store, self._prefix = _open(self.url)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Objects, (self.url,))
+
+    def get(self, key: str) -> bytes:
+        """Raises FileNotFoundError, SystemicError or TransientError."""
+        return self._call(key, lambda k: bytes(obstore.get(self._store, k).bytes()))
+
+    def get_or_none(self, key: str) -> bytes | None:
+        try:
+            return self.get(key)
+        except FileNotFoundError:
+            return None
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write or overwrite; atomic per object on every backend."""
+        self._call(key, lambda k: obstore.put(self._store, k, data))
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write only if the key is absent; False if somebody was first."""
+        try:
+            self._call(key, lambda k: obstore.put(self._store, k, data, mode="create"))
+        except FileExistsError:
+            return False
+        return True
+
+    def delete(self, key: str) -> None:
+        """Absent is fine."""
+        try:
+            self._call(key, lambda k: obstore.delete(self._store, k))
+        except FileNotFoundError:
+            return
+
+    def list(self, prefix: str = "") -> list[tuple[str, int]]:
+        """(key, bytes) of everything under the folder `prefix`, sorted. One LIST request per 1,000 keys."""
+        drop = len(self._prefix)
+        rows = self._call(prefix, lambda k: obstore.list(self._store, k or None).collect())
+        return sorted((str(row["path"])[drop:], int(row["size"])) for row in rows)
+
+    def _call(self, key: str, action: Callable[[str], T]) -> T:
+        where = join_url(self.url, key)
+        try:
+            return action(self._prefix + key)
+        except (FileNotFoundError, obstore.exceptions.GenericError) as error:
+            if "NoSuchBucket" in str(error):
+                raise SystemicError(
+                    where, found="no such bucket", fix="create the bucket, or correct the URL in the configuration"
+                ) from error
+            if isinstance(error, FileNotFoundError):
+                raise FileNotFoundError(where) from error
+            if "403" in str(error) or "AccessDenied" in str(error):
+                raise _refused(where) from error
+            raise TransientError(where, found=_first_line(error)) from error
+        except obstore.exceptions.AlreadyExistsError as error:
+            raise FileExistsError(where) from error
+        except (
+            obstore.exceptions.PermissionDeniedError,
+            obstore.exceptions.UnauthenticatedError,
+            PermissionError,
+        ) as error:
+            raise _refused(where) from error
+
+
+def _refused(where: str) -> SystemicError:
+    return SystemicError(
+        where,
+        found="access refused",
+        fix="check AWS_ACCESS_KEY_ID / AWS_PROFILE, or AWS_NO_SIGN_REQUEST=YES for a public bucket,"
+        " or the permissions of the folder",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:300]
+
+
+def zarr_store(url: str, backend: Backend = "obstore", *, read_only: bool = False) -> zarr.storage.StoreLike:
+    """The Zarr store at `url`: obstore (default, see BENCHMARKS.md) or fsspec (s3fs).
+
+    memory:// is always obstore, so that objects and arrays of one name share one memory.
+    Raises ConfigError for an unknown backend.
+    """
+    if backend not in BACKENDS:
+        raise ConfigError("storage.backend", found=repr(backend), expected=" or ".join(BACKENDS))
+    url = normalise_url(url)
+    if backend == "obstore" or url.startswith("memory://"):
+        store, prefix = _open(url)
+        if prefix:
+            raise ConfigError(url, found="a key below a memory store", expected="memory://NAME for arrays")
+        return zarr.storage.ObjectStore(store, read_only=read_only)
+    path = local_path(url)
+    if path is not None:
+        return zarr.storage.LocalStore(path, read_only=read_only)
+    return zarr.storage.FsspecStore.from_url(url, read_only=read_only, storage_options=_s3fs_options())
+
+
+def _s3fs_options() -> dict[str, Any]:
+    anonymous = _flag("AWS_NO_SIGN_REQUEST")
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    options: dict[str, Any] = {"anon": anonymous}
+    return {**options, "endpoint_url": endpoint} if endpoint else options
+
+
+def _flag(name: str) -> bool:
+    return os.environ.get(name, "").strip().lower() in {"1", "yes", "true", "on"}
+
+
+def _open(url: str) -> tuple[obstore.store.ObjectStore, str]:
+    """(store, key prefix inside it) for a normalised URL."""
+    parts = urlsplit(url)
+    if parts.scheme == "memory":
+        with _memory_lock:
+            store = _memory.setdefault(parts.netloc, obstore.store.MemoryStore())
+        prefix = parts.path.strip("/")
+        return store, f"{prefix}/" if prefix else ""
+    if parts.scheme == "file":
+        try:
+            return obstore.store.LocalStore(local_path(url), mkdir=True), ""
+        except (OSError, obstore.exceptions.BaseError) as error:
+            raise SystemicError(
+                url, found=_first_line(error), expected="a folder that can be made and written"
+            ) from error
+    # The environment is part of the key: tests and notebooks change endpoint and credentials within one process.
+    aws = tuple(sorted((k, v) for k, v in os.environ.items() if k.startswith("AWS_")))
+    return _open_s3(url, aws), ""
+
+
+@lru_cache(maxsize=64)
+def _open_s3(url: str, aws: tuple[tuple[str, str], ...]) -> obstore.store.S3Store:
+    env = dict(aws)
+    options: dict[str, Any] = {}
+    endpoint = env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL")
+    if endpoint:
+        options["endpoint"] = endpoint
+        options["client_options"] = {"allow_http": endpoint.startswith("http://")}
+    if _flag("AWS_NO_SIGN_REQUEST"):
+        options["skip_signature"] = True
+    elif env.get("AWS_PROFILE") and "AWS_ACCESS_KEY_ID" not in env:
+        from obstore.auth.boto3 import Boto3CredentialProvider
+
+        options["credential_provider"] = Boto3CredentialProvider()
+    return cast(obstore.store.S3Store, obstore.store.S3Store.from_url(url, **options))
