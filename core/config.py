@@ -83,6 +83,12 @@ class SceneConfig(_Strict):
     mask: MaskConfig | None = None
 
 
+class SensorConfig(_Strict):
+    """How one sensor is stored."""
+
+    res_m: Literal[10, 20, 30, 60, 120] = Field(description="pixel of its tiles, metres")
+
+
 class MeasureConfig(_Strict):
     """Rules of measurement."""
 
@@ -133,6 +139,7 @@ class Config(_Strict):
     simulated: bool = Field(False, description="says in every product that the data is simulated")
     grid: GridConfig = GridConfig()
     model: ModelConfig = ModelConfig()
+    sensors: dict[str, SensorConfig] = Field(default_factory=dict, description="none: the native resolution")
     scenes: list[SceneConfig] = Field(default_factory=list)
     measure: MeasureConfig = MeasureConfig()
     plan: PlanConfig = PlanConfig()

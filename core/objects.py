@@ -1,6 +1,6 @@
 """Objects: bytes under keys, in a folder, a bucket or memory, and the Zarr stores on top of them.
 
-The one store factory. `Objects(url)` is for whole small objects (markers, Parquet, JSON); `zarr_store(url)` for arrays.
+The one store factory. `Objects(url)` is for whole small objects (markers, Parquet, JSON); `zarr_location` for arrays.
 Both are built from a URL inside each process, because neither backend survives a fork and clients do not pickle.
 `create` is create-if-absent, the only primitive that commits need. No error is turned into an empty answer: absent is
 `FileNotFoundError`, a missing bucket or refused credentials `SystemicError`, anything the network may cure
@@ -149,24 +149,24 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0][:300]
 
 
-def zarr_store(url: str, backend: Backend = "obstore", *, read_only: bool = False) -> zarr.storage.StoreLike:
-    """The Zarr store at `url`: obstore (default, see BENCHMARKS.md) or fsspec (s3fs).
+def zarr_location(
+    url: str, key: str, backend: Backend = "obstore", *, read_only: bool = False
+) -> tuple[zarr.storage.StoreLike, str]:
+    """(store, path) of the Zarr node `key` under `url`, for `zarr.open_group(store, path=path)` and `xr.open_zarr`.
 
-    memory:// is always obstore, so that objects and arrays of one name share one memory.
-    Raises ConfigError for an unknown backend.
+    backend: obstore (default, see BENCHMARKS.md) or fsspec (s3fs). memory:// is always obstore, so that objects and
+    arrays of one name share one memory. Raises ConfigError for an unknown backend.
     """
     if backend not in BACKENDS:
         raise ConfigError("storage.backend", found=repr(backend), expected=" or ".join(BACKENDS))
     url = normalise_url(url)
     if backend == "obstore" or url.startswith("memory://"):
         store, prefix = _open(url)
-        if prefix:
-            raise ConfigError(url, found="a key below a memory store", expected="memory://NAME for arrays")
-        return zarr.storage.ObjectStore(store, read_only=read_only)
+        return zarr.storage.ObjectStore(store, read_only=read_only), prefix + key
     path = local_path(url)
     if path is not None:
-        return zarr.storage.LocalStore(path, read_only=read_only)
-    return zarr.storage.FsspecStore.from_url(url, read_only=read_only, storage_options=_s3fs_options())
+        return zarr.storage.LocalStore(path, read_only=read_only), key
+    return zarr.storage.FsspecStore.from_url(url, read_only=read_only, storage_options=_s3fs_options()), key
 
 
 def _s3fs_options() -> dict[str, Any]:

@@ -1,0 +1,4 @@
+"""The console script."""
+
+def main() -> None:
+    raise SystemExit("not wired yet")
