@@ -30,6 +30,9 @@ def coverage_share(
 
     geometry: shapely (multi)polygons in the metres of the lattice's zone; shares of several add up and are clipped.
     """
+    xmin, ymin, xmax, ymax = lattice.bounds_m(window)
+    west, south, east, north = shapely.bounds(geometry).reshape(-1, 4).T
+    geometry = geometry[(east > xmin) & (west < xmax) & (north > ymin) & (south < ymax)]
     owner = np.zeros(len(geometry), dtype=np.int64)
     return _coverage(geometry, owner, [window], lattice)[0]
 

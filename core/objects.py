@@ -9,13 +9,15 @@ Both are built from a URL inside each process, because neither backend survives 
 
 from __future__ import annotations
 
+import builtins
+import datetime as dt
 import os
 import threading
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import obstore
 import obstore.exceptions
@@ -62,8 +64,6 @@ def local_path(url: str) -> Path | None:
 
 def obstore_path(path: str) -> str:
     """Undo the percent-encoding that `Path.as_uri` adds."""
-    from urllib.parse import unquote
-
     return unquote(path)
 
 
@@ -106,11 +106,15 @@ class Objects:
         except FileNotFoundError:
             return
 
-    def list(self, prefix: str = "") -> list[tuple[str, int]]:
+    def list(self, prefix: str = "") -> builtins.list[tuple[str, int]]:
         """(key, bytes) of everything under the folder `prefix`, sorted. One LIST request per 1,000 keys."""
+        return [(key, size) for key, size, _ in self.list_times(prefix)]
+
+    def list_times(self, prefix: str = "") -> builtins.list[tuple[str, int, dt.datetime]]:
+        """As `list`, with the time of the last write of each object."""
         drop = len(self._prefix)
         rows = self._call(prefix, lambda k: obstore.list(self._store, k or None).collect())
-        return sorted((str(row["path"])[drop:], int(row["size"])) for row in rows)
+        return sorted((str(row["path"])[drop:], int(row["size"]), row["last_modified"]) for row in rows)
 
     def _call(self, key: str, action: Callable[[str], T]) -> T:
         where = join_url(self.url, key)

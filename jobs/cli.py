@@ -1,4 +1,40 @@
-"""The console script."""
+"""The console script `icefleet`: every verb under one roof."""
+
+from __future__ import annotations
+
+import typer
+
+from core import __version__
+from jobs.console import run_app
+from jobs.demo import demo
+from jobs.ingest import ingest
+from jobs.plan import plan
+from jobs.run import run
+from jobs.status import status
+from jobs.verify import verify
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="The annual global glacier inventory. Start with `icefleet demo`; then `icefleet plan CONFIG --dry-run`.",
+    epilog="Exit codes: 0 all done · 1 something failed or was quarantined · 2 the configuration or the call is wrong.",
+)
+for verb in (demo, plan, ingest, run, status, verify):
+    app.command()(verb)
+
+
+@app.callback(invoke_without_command=True)
+def _main(version: bool = typer.Option(False, "--version", help="print the version and exit")) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit(0)
+
 
 def main() -> None:
-    raise SystemExit("not wired yet")
+    """Entry point of the console script."""
+    run_app(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
@@ -172,6 +173,11 @@ class Lattice:
             float(window.col1 * r),
             float(TOP_M - window.row0 * r),
         )
+
+    def boxes_m(self, row0: NDArray[np.int64], col0: NDArray[np.int64], size_px: int) -> NDArray[np.object_]:
+        """Squares of `size_px` pixels from their first row and column: shapely boxes in zone metres. Vectorised."""
+        x, y, side = col0 * self.res_m, TOP_M - row0 * self.res_m, size_px * self.res_m
+        return np.asarray(shapely.box(x, y - side, x + side, y), dtype=object)
 
     def blocks(self, window: PixelWindow) -> Iterator[Block]:
         """Blocks that share a pixel with `window`, inside the zone, in row-major order."""

@@ -1,0 +1,19 @@
+"""Ingest: scenes → tiles, one block at a time.
+
+Whatever the grid, projection and units of a scene, its pixels come out on the lattice, not shifted, not mixed with
+nodata, and with the scene that each of them comes from. A raster that cannot be read is an error, never a zero.
+"""
+
+from core.ingest.block import ingest_block, ingest_oracle_block
+from core.ingest.check import SceneInfo, SceneReport, check_scenes
+from core.ingest.recipe import native_res_m, scenes_recipe
+
+__all__ = [
+    "SceneInfo",
+    "SceneReport",
+    "check_scenes",
+    "ingest_block",
+    "ingest_oracle_block",
+    "native_res_m",
+    "scenes_recipe",
+]

@@ -1,0 +1,144 @@
+"""Raster files through GDAL: paths, credentials, headers, and what GDAL's errors mean.
+
+Local paths, `s3://` (GDAL's /vsis3/ with the endpoint and credentials of the AWS_* environment), http(s) and /vsi.
+A failed read raises; nothing here turns one into pixels.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import rasterio
+from affine import Affine
+from rasterio.errors import RasterioError
+
+from core.errors import ConfigError, IcefleetError, PoisonError, SystemicError, TransientError
+
+_TRUE = {"1", "yes", "true", "on"}
+_REFUSED = re.compile(r"\b(401|403)\b|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|credentials", re.IGNORECASE)
+_NETWORK = re.compile(
+    r"\b(429|5\d\d)\b|CURL|timed? ?out|could ?n.t (resolve|connect)|connection|SlowDown", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class RasterHeader:
+    """What a raster says of itself. crs_wkt: empty if it carries none; nodata: per band, None if undeclared."""
+
+    crs_wkt: str
+    transform: Affine
+    width: int
+    height: int
+    dtypes: tuple[str, ...]
+    nodata: tuple[float | None, ...]
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+
+    @property
+    def count(self) -> int:
+        return len(self.dtypes)
+
+
+def gdal_path(path: str) -> str:
+    """A path or URL as GDAL wants it. Raises ConfigError for a scheme that GDAL cannot read."""
+    if "://" not in path or path.startswith("/vsi"):
+        return path
+    scheme, rest = path.split("://", 1)
+    if scheme == "s3":
+        return f"/vsis3/{rest}"
+    if scheme in ("http", "https"):
+        return f"/vsicurl/{path}"
+    raise ConfigError(public(path), found=f"scheme {scheme!r}", expected="a path, s3://, http(s):// or /vsi…")
+
+
+def public(path: str) -> str:
+    """The path without a query, which may hold a signature."""
+    return path.split("?", 1)[0]
+
+
+@contextmanager
+def open_raster(path: str) -> Iterator[Any]:
+    """A rasterio data set, under the GDAL settings that its path needs. Raises rasterio's errors."""
+    name = gdal_path(path)
+    with rasterio.Env(**_gdal_options(name)), rasterio.open(name) as dataset:
+        yield dataset
+
+
+def read_header(path: str) -> RasterHeader:
+    """The header, read once per process (again if a local file changes). Raises rasterio's errors."""
+    local = Path(path)
+    return _read_header(path, local.stat().st_mtime_ns if "://" not in path and local.is_file() else 0)
+
+
+@lru_cache(maxsize=1 << 16)
+def _read_header(path: str, _changed: int) -> RasterHeader:
+    with open_raster(path) as d:
+        wkt = d.crs.to_wkt() if d.crs else ""
+        return RasterHeader(
+            wkt, d.transform, d.width, d.height, tuple(d.dtypes), tuple(d.nodatavals), tuple(d.scales), tuple(d.offsets)
+        )
+
+
+@contextmanager
+def raster_errors(path: str, what: str) -> Iterator[None]:
+    """rasterio's errors as ours; `what` names the scene and block that wanted the file.
+
+    Refused → SystemicError; a failing network → TransientError; everything else is the file itself → PoisonError.
+    """
+    try:
+        yield
+    except (RasterioError, OSError) as error:
+        raise classify(error, path, what) from error
+
+
+def classify(error: BaseException, path: str, what: str) -> IcefleetError:
+    text = error_text(error)
+    where = f"{public(path)} ({what})"
+    if gdal_path(path).startswith("/vsi") and _REFUSED.search(text):
+        return SystemicError(
+            where,
+            found="access refused",
+            fix="check AWS_ACCESS_KEY_ID / AWS_PROFILE, or AWS_NO_SIGN_REQUEST=YES for a public bucket",
+        )
+    if gdal_path(path).startswith("/vsi") and _NETWORK.search(text):
+        return TransientError(where, found=text)
+    return PoisonError(
+        where, found=text, expected="a raster that reads to its end", fix="fetch the file again, or drop the scene"
+    )
+
+
+def error_text(error: BaseException) -> str:
+    """The messages of an error and of what caused it, in one line."""
+    texts: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None and len(texts) < 4:
+        texts.append(" ".join(str(cause).split()))
+        cause = cause.__cause__ or cause.__context__
+    return " < ".join(dict.fromkeys(t for t in texts if t))[:400]
+
+
+def _gdal_options(name: str) -> dict[str, Any]:
+    if not name.startswith("/vsi"):
+        return {}
+    options: dict[str, Any] = {
+        "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+        "GDAL_HTTP_MAX_RETRY": 4,
+        "GDAL_HTTP_RETRY_DELAY": 1,
+    }
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint:
+        parts = urlsplit(endpoint)
+        options["AWS_S3_ENDPOINT"] = parts.netloc + parts.path.rstrip("/")
+        options["AWS_HTTPS"] = "NO" if parts.scheme == "http" else "YES"
+        options["AWS_VIRTUAL_HOSTING"] = "FALSE"
+    if os.environ.get("AWS_NO_SIGN_REQUEST", "").strip().lower() in _TRUE:
+        options["AWS_NO_SIGN_REQUEST"] = "YES"
+    return options

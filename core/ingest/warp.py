@@ -1,0 +1,257 @@
+"""One raster onto a piece of the lattice.
+
+Promises: pixel centres are where they were (no half-pixel shift); nodata never mixes into a value and never grows or
+shrinks: a pixel is valid where the source pixel under its centre is, or, when pixels are merged, where at least half
+of it is; values are averaged in the units in which that is right. Averaging (area-weighted) where the source is more
+than 1.5 times finer than the lattice, bilinear otherwise, nearest for classes.
+Memory: the source is read in windows of at most 16 M values.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from pyproj import CRS, Transformer
+from rasterio.crs import CRS as RasterCRS
+from rasterio.enums import Resampling
+from rasterio.warp import reproject
+from rasterio.windows import Window
+
+from core.config import FileConfig
+from core.grid import Lattice, PixelWindow
+from core.ingest.raster import RasterHeader
+from core.sensors import Sensor
+
+_MERGE_FROM = 1.5  # source pixels per lattice pixel, along a side
+_SOURCE_VALUES = 1 << 24
+_TILE_PX = 1024
+_MIN_TILE_PX = 32
+_NODES = 17  # per side of a tile: between them every projection in use is straight to a few metres
+_MARGIN_PX = 32  # kernel, curvature between nodes and the metres by which two PROJ data sets may differ
+_TOLERANCE_PX = 0.01  # of GDAL's interpolated transformation; its default of 0.125 is a visible shift
+
+
+@dataclass(frozen=True)
+class SourceGrid:
+    """Where the pixels of a raster lie; crs_wkt as it holds for them (the file's or the configuration's)."""
+
+    crs_wkt: str
+    transform: Affine
+    width: int
+    height: int
+
+    @classmethod
+    def of(cls, header: RasterHeader, crs: str | None) -> SourceGrid:
+        return cls(crs or header.crs_wkt, header.transform, header.width, header.height)
+
+    @property
+    def geographic(self) -> bool:
+        return bool(_crs(self.crs_wkt).is_geographic)
+
+    def density(self, lattice: Lattice, window: PixelWindow) -> float:
+        """Source pixels along a side of a lattice pixel at the middle of `window`; NaN where it cannot be projected."""
+        xmin, ymin, xmax, ymax = lattice.bounds_m(window)
+        x, y, r = (xmin + xmax) / 2, (ymin + ymax) / 2, lattice.res_m / 2
+        u, v = self._locate(lattice, np.array([x - r, x + r, x, x]), np.array([y, y, y - r, y + r]))
+        du, dv = np.array([u[1] - u[0], u[3] - u[2]]), np.array([v[1] - v[0], v[3] - v[2]])
+        if self.geographic:
+            du = (du + 180.0) % 360.0 - 180.0
+        inverse = ~self.transform
+        columns, rows = inverse.a * du + inverse.b * dv, inverse.d * du + inverse.e * dv
+        return math.sqrt(abs(columns[0] * rows[1] - columns[1] * rows[0]))
+
+    def parts(self, lattice: Lattice, window: PixelWindow, density: float) -> Iterator[SourcePart]:
+        """The windows of the source that `window` needs: none if it lies elsewhere, two across a seam of longitudes."""
+        xmin, ymin, xmax, ymax = lattice.bounds_m(window)
+        x, y = np.meshgrid(np.linspace(xmin, xmax, _NODES), np.linspace(ymin, ymax, _NODES))
+        u, v = self._locate(lattice, x.ravel(), y.ravel())
+        finite = np.isfinite(u) & np.isfinite(v)
+        u, v = u[finite], v[finite]
+        if not len(u):
+            return
+        margin = _MARGIN_PX + math.ceil(2 * density)
+        if not self.geographic:
+            yield from self._part(u, v, 0.0, margin)
+            return
+        halves = [u >= 0, u < 0] if np.ptp(u) > 180 else [np.ones(len(u), dtype=bool)]
+        for half in halves:
+            for turn in (-360.0, 0.0, 360.0):
+                if half.any():
+                    yield from self._part(u[half] + turn, v[half], turn, margin)
+
+    def _part(self, u: NDArray[np.float64], v: NDArray[np.float64], turn: float, margin: int) -> Iterator[SourcePart]:
+        a = ~self.transform
+        columns, rows = a.a * u + a.b * v + a.c, a.d * u + a.e * v + a.f
+        col0 = max(0, math.floor(columns.min()) - margin)
+        col1 = min(self.width, math.ceil(columns.max()) + margin)
+        row0 = max(0, math.floor(rows.min()) - margin)
+        row1 = min(self.height, math.ceil(rows.max()) + margin)
+        if col1 > col0 and row1 > row0:
+            shifted = Affine.translation(-turn, 0.0) * self.transform * Affine.translation(col0, row0)
+            yield SourcePart(Window(col0, row0, col1 - col0, row1 - row0), shifted)
+
+    def _locate(
+        self, lattice: Lattice, x: NDArray[np.float64], y: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        u, v = _transformer(lattice.zone.epsg, self.crs_wkt).transform(x, y)
+        return np.asarray(u, dtype=np.float64), np.asarray(v, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class SourcePart:
+    """A window of the source and the transform of its upper left corner."""
+
+    window: Window
+    transform: Affine
+
+
+def tiles_of(window: PixelWindow, density: float, n_bands: int) -> Iterator[PixelWindow]:
+    """Cut a block so that the source under each piece stays within the bound on memory."""
+    affordable = int(math.sqrt(_SOURCE_VALUES / n_bands) / max(density, 1e-9))
+    step = min(_TILE_PX, max(_MIN_TILE_PX, affordable))
+    for row in range(window.row0, window.row1, step):
+        for col in range(window.col0, window.col1, step):
+            yield PixelWindow(row, min(row + step, window.row1), col, min(col + step, window.col1))
+
+
+def warp_values(
+    dataset: Any,
+    grid: SourceGrid,
+    file: FileConfig,
+    sensor: Sensor,
+    lattice: Lattice,
+    tile: PixelWindow,
+    density: float,
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The bands of one file on a tile: (band, h, w) float32 in the units of the sensor, and (h, w) where all are valid.
+
+    The bands come in the order of `file.bands`. Raises rasterio's errors.
+    """
+    numbers = list(file.bands.values())
+    values = np.full((len(numbers), *tile.shape), np.nan, dtype=np.float32)
+    valid = np.zeros(tile.shape, dtype=bool)
+    merge = density > _MERGE_FROM
+    for part in grid.parts(lattice, tile, density):
+        source = _read(dataset, file, numbers, part.window, sensor)
+        source_valid = np.asarray(np.isfinite(source).all(axis=0))
+        if not source_valid.any():
+            continue
+        part_values = _reproject(
+            source, part.transform, grid, lattice, tile, Resampling.average if merge else Resampling.bilinear
+        )
+        part_valid = _warp_valid(source_valid, part.transform, grid, lattice, tile, merge=merge, density=density)
+        part_valid &= np.isfinite(part_values).all(axis=0) & ~valid
+        np.copyto(values, part_values, where=part_valid)
+        valid |= part_valid
+    if sensor.resampling == "decibel":
+        with np.errstate(divide="ignore", invalid="ignore"):
+            np.multiply(np.log10(values, out=values), np.float32(10.0), out=values)
+        valid &= np.isfinite(values).all(axis=0)
+    return values, valid
+
+
+def warp_clear(
+    dataset: Any,
+    grid: SourceGrid,
+    band: int,
+    invalid: Sequence[int],
+    lattice: Lattice,
+    tile: PixelWindow,
+    density: float,
+) -> NDArray[np.bool_]:
+    """Where a raster of classes has none of the `invalid` ones, nearest pixel: (h, w). Unknown counts as invalid."""
+    clear = np.zeros(tile.shape, dtype=bool)
+    for part in grid.parts(lattice, tile, density):
+        classes = dataset.read(band, window=part.window)
+        ok = ~np.isin(classes, invalid) & (dataset.read_masks(band, window=part.window) > 0)
+        clear |= _warp_valid(ok, part.transform, grid, lattice, tile, merge=False, density=density)
+    return clear
+
+
+def _read(dataset: Any, file: FileConfig, numbers: list[int], window: Window, sensor: Sensor) -> NDArray[np.float32]:
+    """(band, h, w) in the units in which averaging is right; NaN where there is no value."""
+    stored = dataset.read(numbers, window=window)
+    valid = dataset.read_masks(numbers, window=window) > 0 if file.nodata is None else stored != file.nodata
+    values: NDArray[np.float32] = stored.astype(np.float32)
+    if file.scale != 1.0:
+        values *= np.float32(file.scale)
+    if file.offset:
+        values += np.float32(file.offset)
+    if sensor.resampling == "decibel":
+        values /= np.float32(10.0)
+        np.power(np.float32(10.0), values, out=values)
+    values[~(valid & np.isfinite(values))] = np.nan
+    return values
+
+
+def _reproject(
+    source: NDArray[np.float32],
+    transform: Affine,
+    grid: SourceGrid,
+    lattice: Lattice,
+    tile: PixelWindow,
+    resampling: Resampling,
+) -> NDArray[np.float32]:
+    out = np.full((len(source), *tile.shape), np.nan, dtype=np.float32)
+    reproject(
+        source,
+        out,
+        src_transform=transform,
+        src_crs=_raster_crs(grid.crs_wkt),
+        src_nodata=np.nan,
+        dst_transform=lattice.transform(tile),
+        dst_crs=RasterCRS.from_epsg(lattice.zone.epsg),
+        dst_nodata=np.nan,
+        resampling=resampling,
+        tolerance=_TOLERANCE_PX,
+    )
+    return out
+
+
+def _warp_valid(
+    valid: NDArray[np.bool_],
+    transform: Affine,
+    grid: SourceGrid,
+    lattice: Lattice,
+    tile: PixelWindow,
+    *,
+    merge: bool,
+    density: float,
+) -> NDArray[np.bool_]:
+    """A mask on the tile: nearest pixel, or at least half of the lattice pixel. Beyond the raster nothing is valid."""
+    rim = math.ceil(density) + 1
+    padded = np.pad(valid, rim).astype(np.float32 if merge else np.uint8)
+    out = np.zeros(tile.shape, dtype=padded.dtype)
+    reproject(
+        padded,
+        out,
+        src_transform=transform * Affine.translation(-rim, -rim),
+        src_crs=_raster_crs(grid.crs_wkt),
+        dst_transform=lattice.transform(tile),
+        dst_crs=RasterCRS.from_epsg(lattice.zone.epsg),
+        resampling=Resampling.average if merge else Resampling.nearest,
+        tolerance=_TOLERANCE_PX,
+    )
+    return out >= 0.5
+
+
+@lru_cache(maxsize=1024)
+def _crs(text: str) -> CRS:
+    return CRS.from_user_input(text)
+
+
+@lru_cache(maxsize=1024)
+def _raster_crs(text: str) -> RasterCRS:
+    return RasterCRS.from_user_input(text)
+
+
+@lru_cache(maxsize=1024)
+def _transformer(epsg: int, crs: str) -> Transformer:
+    return Transformer.from_crs(CRS.from_epsg(epsg), _crs(crs), always_xy=True)

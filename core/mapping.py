@@ -1,0 +1,156 @@
+"""Mapping one block: its tiles are read once with their halo, windows are cut in memory, scores are blended.
+
+Only windows that touch the outlines grown by the buffer run, and only pixels inside that buffer are kept: every
+window over such a pixel has run, in whichever block, so its probability depends on nothing but its surroundings.
+All else is `not observed`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+
+from core.coverage import coverage_share
+from core.errors import SystemicError
+from core.grid import Block, Lattice, PixelWindow
+from core.models import Inputs, Model
+from core.resample import resample, resample_classes, source_window
+from core.sensors import sensor as sensor_named
+from core.stitch import Canvas, encode
+from core.tiles import SceneRef, TileRead, TileStore
+from core.windows import active_windows
+
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class MappedBlock:
+    """What mapping found. probability: (h, w) uint8 (`core.stitch`); scene: (h, w) uint8, 0 = not observed,
+    k = `scenes[k − 1]`; sensors: those with any observation under the windows; bytes_read: decoded tile bytes."""
+
+    probability: NDArray[np.uint8]
+    scene: NDArray[np.uint8]
+    scenes: tuple[SceneRef, ...]
+    sensors: tuple[str, ...]
+    n_windows: int
+    bytes_read: int
+
+
+def map_block(
+    block: Block,
+    lattice: Lattice,
+    outlines: NDArray[np.object_],
+    tiles: TileStore,
+    epoch: str,
+    resolutions: dict[str, int],
+    model: Model,
+    buffer_m: float,
+    batch: int,
+) -> MappedBlock:
+    """Map one block.
+
+    outlines: projected home outlines of the zone; resolutions: metres per pixel of each sensor's tiles; batch:
+    windows per call of the model. Memory: the inputs of the block with its halo in float32, one batch, two canvases.
+    Raises PoisonError for corrupt tiles, SystemicError for a model whose answer has the wrong shape.
+    """
+    windows, core = model.spec.windows, lattice.block_window(block)
+    outlines = _around(outlines, lattice, core.pad(windows.size_px), buffer_m)
+    i, j = active_windows(outlines, lattice, windows, buffer_m, within=core)
+    empty = np.full(core.shape, np.nan, dtype=np.float32)
+    if len(i) == 0:
+        return MappedBlock(encode(empty), np.zeros(core.shape, np.uint8), (), (), 0, 0)
+    patches = [windows.window(int(a), int(b)) for a, b in zip(i, j, strict=True)]
+    area = PixelWindow(
+        min(p.row0 for p in patches),
+        max(p.row1 for p in patches),
+        min(p.col0 for p in patches),
+        max(p.col1 for p in patches),
+    )
+    bands: dict[str, Float32] = {}
+    dated: tuple[NDArray[np.int16], tuple[SceneRef, ...]] | None = None
+    n_bytes = 0
+    for need in model.spec.needs:
+        source = Lattice(lattice.zone, resolutions[need.sensor])
+        have = source_window(lattice, area, source)
+        read = tiles.read(epoch, lattice.zone, need.sensor, have, need.bands)
+        n_bytes += read.values.nbytes + read.scene.nbytes
+        bands[need.sensor] = _on_lattice(read, need.sensor, source, have, lattice, area)
+        if dated is None:
+            dated = resample_classes(read.scene, source, have, lattice, core.intersect(area)), read.scenes
+    canvas = Canvas(core)
+    weights = model.weights()
+    for start in range(0, len(patches), batch):
+        cut = patches[start : start + batch]
+        inputs: Inputs = {
+            name: np.stack([values[(slice(None), *p.slices(area))] for p in cut]) for name, values in bands.items()
+        }
+        scores = model.predict(inputs)
+        if scores.shape != (len(cut), *weights.shape):
+            raise SystemicError(
+                f"model {model.spec.name}", found=f"scores {scores.shape}", expected=f"{(len(cut), *weights.shape)}"
+            )
+        for patch, score in zip(cut, scores, strict=True):
+            canvas.add(score, weights, patch)
+    probability = canvas.divide()
+    probability[~near_outlines(outlines, lattice, core, buffer_m)] = np.nan
+    stored = encode(probability)
+    scene, scenes = _scenes_of(dated, core, area, np.isfinite(probability)) if dated else (np.zeros_like(stored), ())
+    used = tuple(name for name, values in bands.items() if np.isfinite(values).any())
+    return MappedBlock(stored, scene, scenes, used, len(patches), n_bytes)
+
+
+def near_outlines(
+    outlines: NDArray[np.object_], lattice: Lattice, window: PixelWindow, buffer_m: float
+) -> NDArray[np.bool_]:
+    """Pixels whose centre is within `buffer_m` of the centre of a pixel that an outline touches: (rows, cols) bool."""
+    reach = math.floor(buffer_m / lattice.res_m + 1e-9)
+    wide = window.pad(reach + 1)
+    touched = coverage_share(outlines, lattice, wide) > 0
+    if not touched.any():
+        return np.zeros(window.shape, dtype=bool)
+    distance_px = distance_transform_edt(~touched)
+    return np.asarray(distance_px[window.slices(wide)] <= reach)
+
+
+def _around(
+    outlines: NDArray[np.object_], lattice: Lattice, window: PixelWindow, buffer_m: float
+) -> NDArray[np.object_]:
+    """The outlines that can make a window over this block run, or a pixel in it be kept."""
+    xmin, ymin, xmax, ymax = lattice.bounds_m(window)
+    reach = buffer_m + 2 * lattice.res_m
+    west, south, east, north = shapely.bounds(outlines).T
+    near = (east > xmin - reach) & (west < xmax + reach) & (north > ymin - reach) & (south < ymax + reach)
+    return outlines[near]
+
+
+def _on_lattice(
+    read: TileRead, name: str, source: Lattice, have: PixelWindow, lattice: Lattice, area: PixelWindow
+) -> Float32:
+    if source.res_m == lattice.res_m or sensor_named(name).resampling != "decibel":
+        return resample(read.values, source, have, lattice, area)
+    # Decibels are logarithms: their mean is not the mean power.
+    power = resample(np.power(10.0, read.values / 10.0, dtype=np.float32), source, have, lattice, area)
+    return np.asarray(10.0 * np.log10(power), dtype=np.float32)
+
+
+def _scenes_of(
+    dated: tuple[NDArray[np.int16], tuple[SceneRef, ...]],
+    core: PixelWindow,
+    area: PixelWindow,
+    mapped: NDArray[np.bool_],
+) -> tuple[NDArray[np.uint8], tuple[SceneRef, ...]]:
+    """Scene numbers of the mapped pixels, renumbered to the scenes that occur."""
+    index, scenes = dated
+    inside = core.intersect(area)
+    full = np.full(core.shape, -1, dtype=np.int16)
+    full[inside.slices(core)] = index
+    full[~mapped] = -1
+    used = np.unique(full[full >= 0])
+    number = np.zeros(len(scenes) + 1, dtype=np.uint8)  # the last entry takes −1
+    number[used] = np.arange(1, len(used) + 1)
+    return number[full], tuple(scenes[int(k)] for k in used)

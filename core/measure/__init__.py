@@ -1,0 +1,19 @@
+"""Measuring glaciers in the stitched mosaic: who owns a pixel, how much of it is ice, area, outline, row.
+
+One glacier is measured in one window of the mosaic, whatever blocks it crosses, so no vector ever crosses a seam.
+"""
+
+from core.measure.glacier import Measurement, MeasureRules, MosaicWindow, measure_glacier
+from core.measure.group import measure_group
+from core.measure.ownership import Ownership, glacier_window, ownerships
+
+__all__ = [
+    "MeasureRules",
+    "Measurement",
+    "MosaicWindow",
+    "Ownership",
+    "glacier_window",
+    "measure_glacier",
+    "measure_group",
+    "ownerships",
+]

@@ -1,0 +1,57 @@
+"""The protocol between the mapper and a model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.windows import WindowLattice
+
+# sensor → (n, band, h, w) float32 in the sensor's physical units, bands in the order of the need, NaN = not observed.
+# A sensor that the block lacks is all NaN.
+Inputs = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bands of one sensor that a model reads. The first need of a model dates its pixels."""
+
+    sensor: str
+    bands: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a model is: name, needs, windows and every parameter that changes a number."""
+
+    name: str
+    needs: tuple[Need, ...]
+    windows: WindowLattice
+    parameters: tuple[tuple[str, float | int | str | bool], ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Identity of the model: 16 hex digits of the sha256 over everything above."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Model(Protocol):
+    """A mapper of glaciers. Implementations are deterministic: the same window gives the same answer in any batch."""
+
+    @property
+    def spec(self) -> ModelSpec: ...
+
+    def weights(self) -> NDArray[np.float32]:
+        """(h, w) strictly positive weight of each pixel of a window when windows are blended."""
+        ...
+
+    def predict(self, inputs: Inputs) -> NDArray[np.float32]:
+        """Probability of glacier per pixel: (n, h, w) float32 in [0, 1], NaN where it cannot be told."""
+        ...

@@ -1,0 +1,70 @@
+"""Preparing a run: everything that can be checked and planned before work starts.
+
+Reads the inventory, checks the scenes, makes the plan and writes it. A configuration that cannot work fails here,
+in seconds, and not in the middle of a fleet's night.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+from core.config import Config
+from core.errors import ConfigError
+from core.ingest import SceneReport, check_scenes, scenes_recipe
+from core.inventory import Inventory, read_inventory
+from core.layout import RunLayout
+from core.plan import Plan, make_plan, save_plan
+from core.run import Run, open_run, save_run
+from core.tiles import TileStore
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A planned run. Nothing is written until `write`."""
+
+    run: Run
+    inventory: Inventory
+    scenes: SceneReport
+    plan: Plan
+
+    def write(self) -> None:
+        """Write run.json, inventory and plan, and make the tile arrays. Repeating it changes nothing."""
+        save_run(self.run)
+        objects = self.run.objects
+        if objects.get_or_none(RunLayout.GROUPS) is None:
+            sink = io.BytesIO()
+            self.inventory.glaciers.to_parquet(sink, compression="zstd")
+            objects.put(RunLayout.INVENTORY, sink.getvalue())
+            objects.put(RunLayout.INVENTORY_REPORT, self.inventory.report.to_json().encode())
+            save_plan(objects, self.plan)
+        config = self.run.config
+        store = TileStore(config.tiles, config.storage.backend)
+        for zone in sorted({b.zone for b in self.plan.tile_blocks}):
+            for need in self.run.model().spec.needs:
+                store.create(
+                    config.tile_epoch, zone, need.sensor, self.run.resolution(need.sensor), self._recipe(need.sensor)
+                )
+
+    def _recipe(self, sensor: str) -> dict[str, object]:
+        if sensor == "oracle":
+            return {"outlines": self.run.inventory_digest}
+        return scenes_recipe(self.run.config, sensor)
+
+
+def prepare(config: Config) -> Prepared:
+    """Read, check and plan. Raises ConfigError for anything that could not work."""
+    inventory = read_inventory(config.inventory, config.region_list)
+    run = open_run(config, inventory.digest)
+    needs = {need.sensor for need in run.model().spec.needs}
+    offered = {scene.sensor for scene in config.scenes} | {"oracle"}
+    lacking = sorted(needs - offered)
+    if lacking:
+        raise ConfigError(
+            "scenes",
+            found=f"none of sensor {lacking[0]!r}, which model {config.model.name!r} reads",
+            expected=f"scenes of {', '.join(sorted(needs))}",
+        )
+    sound = inventory.glaciers[inventory.glaciers["problem"].isna()]
+    scenes = check_scenes(config, sound)
+    return Prepared(run, inventory, scenes, make_plan(inventory.glaciers, config, run.model().spec))

@@ -1,0 +1,107 @@
+"""Checks on the geometry of a release. Each yields findings and raises nothing.
+
+Two tolerances, both of one origin: where an outline lies within the pixel that it crosses is not known better than
+about a quarter of the pixel on average, so an area may be off by its perimeter × res_m / 4. The area of a row may
+differ from that of its geometry by this + 2 %, and two glaciers may overlap by this, taken over the perimeter of the
+overlap (a sliver half a pixel wide passes, a full row of pixels does not), or by one pixel. Ground that was not seen
+may be drawn in whole while the area counts a share of it, so the hidden part of an outline is allowed on top.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import shapely
+from numpy.typing import NDArray
+
+from core.release.finding import Finding, about
+from core.release.measures import area_km2, perimeter_km, to_degrees, to_equal_area
+from core.release.table import bbox_array
+
+AREA_TOLERANCE = 0.02
+_POLYGONAL = (3, 6)
+_BOX_TOLERANCE_DEG = 1e-9
+
+
+def check_shapes(
+    key: str, table: pa.Table, shapes: NDArray[np.object_], res_m: float, hidden_km2: NDArray[np.float64]
+) -> Iterator[Finding]:
+    """Type, validity, range, the bbox column, and area_km2 against the area of the geometry.
+
+    hidden_km2: per row, the part of the inventory's outline that was not observed.
+    Rows without an area (not_observed, quarantined) carry the inventory's outline, whose area is not theirs.
+    """
+    ids = np.asarray(table.column("rgi_id").to_pylist(), dtype=object)
+    there = ~shapely.is_missing(shapes)
+    wrong_type = there & ~np.isin(shapely.get_type_id(shapes), _POLYGONAL)
+    yield from about("geometry-type", key, ids[wrong_type], "geometry is no polygon or multipolygon")
+    yield from about("geometry-valid", key, ids[there & shapely.is_empty(shapes)], "geometry is empty, expected null")
+    invalid = there & ~shapely.is_valid(shapes)
+    reasons = "; ".join(str(r) for r in shapely.is_valid_reason(shapes[invalid][:1]))
+    yield from about("geometry-valid", key, ids[invalid], f"geometry is not valid ({reasons})")
+    bounds = shapely.bounds(shapes)
+    low, high = np.array([-180.0, -90.0] * 2), np.array([180.0, 90.0] * 2)
+    beyond = there & ((bounds < low) | (bounds > high)).any(axis=1)
+    yield from about("geometry-bounds", key, ids[beyond], "geometry reaches beyond ±180° or ±90°; split it")
+    near = np.isclose(bbox_array(table), bounds, rtol=0, atol=_BOX_TOLERANCE_DEG, equal_nan=True).all(axis=1)
+    yield from about("bbox", key, ids[~near], "bbox is not the bounds of the geometry")
+    yield from _check_area(key, table, without(shapes, invalid | beyond), ids, res_m, hidden_km2)
+
+
+def overlapping_pairs(
+    shapes: NDArray[np.object_], res_m: float, group: NDArray[np.int64] | None = None
+) -> list[tuple[int, int, float]]:
+    """(i, j, km²) of pairs that overlap beyond the tolerance, i < j.
+
+    shapes: valid, degrees, or None; group: if given, only pairs of different groups are looked at.
+    """
+    flat = to_equal_area(without(shapes, ~shapely.is_valid(shapes)))
+    left, right = shapely.STRtree(flat).query(flat, predicate="intersects")
+    once = left < right
+    if group is not None:
+        once &= group[left] != group[right]
+    left, right = left[once], right[once]
+    common = np.asarray(shapely.intersection(flat[left], flat[right]), dtype=object)
+    area = shapely.area(common) / 1e6
+    large = area > res_m**2 / 1e6
+    allowed = perimeter_km(to_degrees(common[large])) * res_m / 4e3
+    worse = np.flatnonzero(large)[area[large] > allowed]
+    return [(int(left[k]), int(right[k]), float(area[k])) for k in worse]
+
+
+def check_overlaps(key: str, ids: NDArray[np.object_], shapes: NDArray[np.object_], res_m: float) -> Iterator[Finding]:
+    """No pixel belongs to two glaciers. One finding per pair."""
+    for i, j, area in overlapping_pairs(shapes, res_m):
+        yield overlap_finding(key, str(ids[i]), str(ids[j]), area)
+
+
+def overlap_finding(key: str, one: str, other: str, area: float) -> Finding:
+    return Finding("overlap", key, f"{one} and {other} overlap by {area:.4f} km²")
+
+
+def without(shapes: NDArray[np.object_], rows: NDArray[np.bool_]) -> NDArray[np.object_]:
+    """A copy with None in these rows."""
+    copy = shapes.copy()
+    copy[rows] = None
+    return copy
+
+
+def _check_area(
+    key: str,
+    table: pa.Table,
+    shapes: NDArray[np.object_],
+    ids: NDArray[np.object_],
+    res_m: float,
+    hidden_km2: NDArray[np.float64],
+) -> Iterator[Finding]:
+    stated = np.asarray(table.column("area_km2").to_numpy(), dtype=float)
+    shapes = without(shapes, np.isnan(stated))
+    drawn = area_km2(shapes)
+    allowed = AREA_TOLERANCE * np.abs(stated) + perimeter_km(shapes) * res_m / 4e3 + hidden_km2
+    # A below_minimum row may have no geometry left; then its area must be next to nothing.
+    off = np.flatnonzero(np.abs(drawn - stated) > allowed + np.where(shapely.is_missing(shapes), res_m**2 / 1e6, 0.0))
+    for i in off[:1]:
+        message = f"area_km2 is {stated[i]:.4f}, its geometry has {drawn[i]:.4f} km² (± {allowed[i]:.4f})"
+        yield from about("area-geometry", key, [ids[i], *ids[off[1:]]], message)

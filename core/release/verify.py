@@ -1,0 +1,236 @@
+"""Verify: a published release against every promise that can be read off it.
+
+Reads a release as a stranger would, from its URL alone, one region at a time. A broken release gives findings, never
+an exception; only an unreachable store raises (SystemicError, TransientError). No finding means that the invariants
+of the design hold as far as the files can tell.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import shapely
+from numpy.typing import NDArray
+
+from core.errors import SystemicError
+from core.layout import ReleaseLayout
+from core.objects import Objects, local_path, normalise_url
+from core.release.check_files import check_bytes, check_geo, check_manifest, check_order, check_schema
+from core.release.check_geometry import check_overlaps, check_shapes, overlap_finding, overlapping_pairs
+from core.release.check_rows import check_area_rows, check_outline_rows, check_region_area
+from core.release.finding import Finding, about
+from core.release.manifest import read_manifest
+from core.release.region_area import region_area
+from core.release.schema import AREA, OUTLINE, REGIONAL, SCHEMAS, WITH_AREA
+from core.release.table import bbox_array, geometries
+
+_YEAR = re.compile(r"^year=(\d{4})/")
+
+
+def verify_release(url: str, year: int | None = None) -> list[Finding]:
+    """Everything that is wrong with one year of a release, or with all its years. Empty: nothing is."""
+    folder = local_path(normalise_url(url))
+    if folder is not None and not folder.is_dir():
+        return [Finding("manifest", url, "there is no such folder")]
+    release = Objects(url)
+    found = {int(m[1]) for key, _ in release.list() if (m := _YEAR.match(key))}
+    years = sorted(found) if year is None else [year]
+    if not years:
+        return [Finding("manifest", url, "no folder year=YYYY: this is no release")]
+    return [finding for y in years for finding in _Year(release, y).findings()]
+
+
+@dataclass
+class _Mapped:
+    """Mapped outlines of a region, kept as boxes only, for the look across borders."""
+
+    region: str
+    ids: NDArray[np.object_]
+    boxes: NDArray[np.float64]
+
+
+@dataclass
+class _Year:
+    release: Objects
+    year: int
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+    totals: list[pa.Table] = field(default_factory=list)
+    mapped: list[_Mapped] = field(default_factory=list)
+    ids: list[NDArray[np.object_]] = field(default_factory=list)
+
+    @property
+    def layout(self) -> ReleaseLayout:
+        return ReleaseLayout(self.year)
+
+    @property
+    def res_m(self) -> float:
+        value = self.manifest.get("res_m")
+        return float(value) if isinstance(value, int | float) else 0.0
+
+    def findings(self) -> Iterator[Finding]:
+        key = self.layout.manifest
+        try:
+            manifest = read_manifest(self.release, self.layout)
+        except SystemicError as error:
+            yield Finding("manifest", key, f"found {error.found}, expected {error.expected}")
+            return
+        if manifest is None:
+            yield Finding("manifest", key, "is missing: the release was never finished")
+            return
+        self.manifest = manifest
+        yield from check_manifest(key, manifest, self.year)
+        entries = [e for e in _list(manifest.get("files")) if isinstance(e, dict) and isinstance(e.get("key"), str)]
+        present = {k for k, _ in self.release.list(self.layout.root)}
+        for stray in sorted(present - {e["key"] for e in entries} - {key}):
+            yield Finding("stray-file", stray, "is in the release but not in its manifest")
+        regions = sorted({str(e["region"]) for e in entries if e.get("region")})
+        for region in regions:
+            yield from self._region(region, [e for e in entries if e.get("region") == region])
+        for entry in (e for e in entries if not e.get("region")):
+            yield from self._other(entry)
+        yield from self._whole(entries, regions)
+        yield from self._across_regions(entries)
+
+    def _region(self, region: str, entries: list[dict[str, Any]]) -> Iterator[Finding]:
+        """Both tables of a region, file by file and then as a whole."""
+        mapped: dict[str, float] = {}
+        for name in (AREA, OUTLINE):
+            parts: list[pa.Table] = []
+            for entry in sorted((e for e in entries if e.get("table") == name), key=lambda e: str(e["key"])):
+                table = yield from self._read(entry)
+                if table is None:
+                    continue
+                key = str(entry["key"])
+                try:
+                    shapes = geometries(table)
+                except shapely.errors.GEOSException as error:
+                    yield Finding("unreadable", key, f"a geometry is no WKB ({str(error).strip()})")
+                    continue
+                yield from check_geo(key, table, shapes)
+                hidden = _hidden_km2(table) if name == AREA else _of_owner(table, mapped)
+                yield from check_shapes(key, table, shapes, self.res_m, hidden)
+                if name == AREA:
+                    yield from check_area_rows(key, table, self.manifest, region)
+                else:
+                    yield from check_outline_rows(key, table, self.manifest, region, set(mapped))
+                parts.append(table)
+            if not parts:
+                continue
+            whole = pa.concat_tables(parts)
+            yield from check_order(str(next(e["key"] for e in entries if e.get("table") == name)), whole)
+            if name == AREA:
+                outlined = _outlined(whole)
+                names = whole.column("rgi_id").filter(pa.array(outlined)).to_pylist()
+                mapped = dict(zip(names, _hidden_km2(whole)[outlined].tolist(), strict=True))
+                yield from self._glaciers(region, whole, outlined)
+
+    def _glaciers(self, region: str, whole: pa.Table, outlined: NDArray[np.bool_]) -> Iterator[Finding]:
+        ids = np.asarray(whole.column("rgi_id").to_pylist(), dtype=object)
+        self.ids.append(ids)
+        chosen = whole.filter(pa.array(outlined))
+        yield from check_overlaps(self.layout.table(AREA), ids[outlined], geometries(chosen), self.res_m)
+        self.mapped.append(_Mapped(region, ids[outlined], bbox_array(chosen)))
+        if len(whole.column("run_id").unique()) == 1 and len(whole.column("year").unique()) == 1:
+            self.totals.append(region_area(whole))
+
+    def _other(self, entry: Mapping[str, Any]) -> Iterator[Finding]:
+        """Files that belong to no region."""
+        if entry.get("table") == REGIONAL:
+            table = yield from self._read(entry)
+            if table is not None:
+                yield from check_region_area(str(entry["key"]), table, self.totals)
+        else:
+            yield from check_bytes(entry, self.release.get_or_none(str(entry["key"])))
+
+    def _read(self, entry: Mapping[str, Any]) -> Generator[Finding, None, pa.Table | None]:
+        """The table of a file with the right schema, else None; findings on the way."""
+        key, schema = str(entry["key"]), SCHEMAS[str(entry["table"])]
+        data = self.release.get_or_none(key)
+        yield from check_bytes(entry, data)
+        if data is None:
+            return None
+        try:
+            table = pq.ParquetFile(io.BytesIO(data)).read()
+        except (pa.ArrowException, OSError) as error:
+            yield Finding("unreadable", key, f"is no Parquet file ({str(error).splitlines()[0]})")
+            return None
+        if table.num_rows != entry.get("rows"):
+            yield Finding("rows", key, f"{table.num_rows} rows, the manifest says {entry.get('rows')}")
+        if table.num_rows == 0:
+            yield Finding("rows", key, "has no rows; an empty table has no file")
+        wrong = list(check_schema(key, table.schema, schema))
+        yield from wrong
+        return None if wrong or table.num_rows == 0 else table
+
+    def _whole(self, entries: list[dict[str, Any]], regions: list[str]) -> Iterator[Finding]:
+        """One row per glacier of the inventory; the documents that belong to the tables."""
+        key = self.layout.table(AREA)
+        ids = np.concatenate(self.ids) if self.ids else np.empty(0, dtype=object)
+        names, counts = np.unique(ids.astype(str), return_counts=True)
+        yield from about("unique-id", key, names[counts > 1], "rgi_id has several rows")
+        inventory = self.manifest.get("inventory")
+        expected = inventory.get("glaciers") if isinstance(inventory, dict) else None
+        if len(ids) != expected:
+            yield Finding("inventory-count", key, f"{len(ids)} rows, the inventory has {expected} glaciers")
+        keys = {e["key"] for e in entries}
+        wanted = [self.layout.region_area, self.layout.collection, *(self.layout.item(r) for r in regions)]
+        for missing in (k for k in wanted if k not in keys):
+            yield Finding("manifest", missing, "every release has this file, the manifest does not name it")
+
+    def _across_regions(self, entries: list[dict[str, Any]]) -> Iterator[Finding]:
+        """Overlaps of glaciers of different regions: candidates by their boxes, then by geometry."""
+        if len(self.mapped) < 2:
+            return
+        boxes = np.concatenate([m.boxes for m in self.mapped])
+        ids = np.concatenate([m.ids for m in self.mapped])
+        group = np.repeat(np.arange(len(self.mapped)), [len(m.ids) for m in self.mapped])
+        areas = shapely.box(*boxes.T)
+        left, right = shapely.STRtree(areas).query(areas, predicate="intersects")
+        wanted = np.unique(left[group[left] != group[right]])
+        shapes = np.full(len(wanted), None, dtype=object)
+        for number in np.unique(group[wanted]):
+            region, mine = self.mapped[number].region, group[wanted] == number
+            shapes[mine] = self._outlines(entries, region, ids[wanted[mine]])
+        for i, j, area in overlapping_pairs(shapes, self.res_m, group[wanted]):
+            yield overlap_finding(self.layout.table(AREA), str(ids[wanted[i]]), str(ids[wanted[j]]), area)
+
+    def _outlines(self, entries: list[dict[str, Any]], region: str, ids: NDArray[np.object_]) -> NDArray[np.object_]:
+        """The mapped geometries of some glaciers, in the order of ids; read again, to hold one region at a time."""
+        shapes: dict[str, Any] = {}
+        for entry in entries:
+            if entry.get("table") == AREA and entry.get("region") == region:
+                data = self.release.get_or_none(str(entry["key"])) or b""
+                table = pq.ParquetFile(io.BytesIO(data)).read(columns=["rgi_id", "geometry"])
+                chosen = table.filter(pc.is_in(table.column("rgi_id"), pa.array(ids.tolist())))
+                shapes |= dict(zip(chosen.column("rgi_id").to_pylist(), geometries(chosen), strict=True))
+        return np.asarray([shapes.get(i) for i in ids], dtype=object)
+
+
+def _outlined(table: pa.Table) -> NDArray[np.bool_]:
+    """Rows whose geometry was mapped, not taken from the inventory."""
+    status = pc.is_in(table.column("status"), pa.array(WITH_AREA))
+    return np.asarray(pc.and_(status, table.column("geometry").is_valid()))
+
+
+def _hidden_km2(table: pa.Table) -> NDArray[np.float64]:
+    """Per glacier, the part of the inventory's outline that was not observed."""
+    seen = np.asarray(table.column("observed_fraction").to_numpy(), dtype=float)
+    inventory = np.asarray(table.column("area_inventory_km2").to_numpy(), dtype=float)
+    hidden: NDArray[np.float64] = np.clip(1.0 - np.nan_to_num(seen), 0.0, 1.0) * np.nan_to_num(inventory)
+    return hidden
+
+
+def _of_owner(table: pa.Table, by_glacier: Mapping[str, float]) -> NDArray[np.float64]:
+    return np.array([by_glacier.get(i, 0.0) for i in table.column("rgi_id").to_pylist()])
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []

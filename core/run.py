@@ -1,0 +1,145 @@
+"""A run: one annual production, and everything that identifies it.
+
+The run id is a digest of the configuration (without places and machinery), the inventory, the model and the code.
+The same inputs therefore find the same folder and go on where they stopped; anything else gets a folder of its own,
+and two configurations can never mix. `run.json` holds all that a worker needs: workers are built from the run's URL.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from core import __version__
+from core.config import Config
+from core.errors import ConfigError
+from core.ingest import native_res_m
+from core.layout import RunLayout
+from core.measure import MeasureRules
+from core.models import Model, build_model
+from core.objects import Objects, join_url
+
+# Where data lies and what machine works on it does not change a number, so it does not change the run.
+_NOT_IDENTITY = ("output", "release", "tiles", "storage", "execution")
+
+
+@dataclass(frozen=True)
+class Run:
+    """url: of the run's folder. Digests are hexadecimal."""
+
+    url: str
+    run_id: str
+    config: Config
+    model_digest: str
+    inventory_digest: str
+    code_digest: str
+
+    @property
+    def objects(self) -> Objects:
+        return Objects(self.url)
+
+    @property
+    def release_url(self) -> str:
+        return self.config.release or join_url(self.url, "release")
+
+    @property
+    def rules(self) -> MeasureRules:
+        m = self.config.measure
+        return MeasureRules(m.threshold, m.advance_m, m.min_observed_fraction, m.min_area_km2)
+
+    def model(self) -> Model:
+        return build_model(self.config.model.name, self.config.model.parameters)
+
+    def resolution(self, name: str) -> int:
+        """Metres per pixel of a sensor's tiles: from the configuration, else native; the oracle lies on the lattice."""
+        if name == "oracle" and name not in self.config.sensors:
+            return self.config.grid.res_m
+        return native_res_m(self.config, name)
+
+
+def open_run(config: Config, inventory_digest: str) -> Run:
+    """The run that this configuration and inventory mean; nothing is written."""
+    model_digest = build_model(config.model.name, config.model.parameters).spec.digest
+    code = code_digest()
+    identity = {
+        "config": _identity(config),
+        "inventory": inventory_digest,
+        "model": model_digest,
+        "code": code,
+    }
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    run_id = f"{config.name}-{config.year}-{digest[:12]}"
+    return Run(join_url(config.output, run_id), run_id, config, model_digest, inventory_digest, code)
+
+
+def save_run(run: Run) -> None:
+    """Write `run.json`. Raises ConfigError if another run lies in this folder."""
+    record = {
+        "run_id": run.run_id,
+        "model_digest": run.model_digest,
+        "inventory_digest": run.inventory_digest,
+        "code_digest": run.code_digest,
+        "version": __version__,
+        "config": run.config.model_dump(mode="json"),
+    }
+    objects = run.objects
+    data = json.dumps(record, indent=1, sort_keys=True).encode()
+    if objects.create(RunLayout.RUN, data):
+        return
+    there = _record(objects, run.url)
+    if there["run_id"] != run.run_id:
+        raise ConfigError(run.url, found=f"run {there['run_id']}", expected=run.run_id, fix="choose another `output`")
+    # Same run, perhaps moved or with other machinery: workers read places from here.
+    if there != record:
+        objects.put(RunLayout.RUN, data)
+
+
+@lru_cache(maxsize=8)
+def load_run(url: str) -> Run:
+    """The run in a folder. Raises ConfigError if there is none."""
+    record = _record(Objects(url), url)
+    return Run(
+        url,
+        record["run_id"],
+        Config.model_validate(record["config"]),
+        record["model_digest"],
+        record["inventory_digest"],
+        record["code_digest"],
+    )
+
+
+def _record(objects: Objects, url: str) -> dict[str, Any]:
+    stored = objects.get_or_none(RunLayout.RUN)
+    if stored is None:
+        raise ConfigError(url, found="no run.json", fix="give the folder OUTPUT/<run_id> that `icefleet run` printed")
+    record: dict[str, Any] = json.loads(stored)
+    return record
+
+
+def _identity(config: Config) -> dict[str, Any]:
+    """The configuration without places: of every input file only its name."""
+    data = config.model_dump(mode="json", exclude=set(_NOT_IDENTITY))
+    data["inventory"] = sorted(PurePosixPath(p).name for p in config.inventory)
+    for scene in data["scenes"]:
+        for part in [*scene["files"], *([scene["mask"]] if scene["mask"] else [])]:
+            part["path"] = PurePosixPath(part["path"]).name
+    # Batches and rates change speed and estimates, not results.
+    del data["model"]["batch"]
+    for rate in ("windows_per_s_gpu", "usd_per_gpu_hour"):
+        del data["plan"][rate]
+    return data
+
+
+@lru_cache(maxsize=1)
+def code_digest() -> str:
+    """Digest of the source of `core`: a run is never continued with code that may count otherwise."""
+    root = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,253 @@
+"""A worker: does one unit of any stage, given the URL of the run.
+
+The same object is a process of the local executor and the inside of a Ray actor. It is built from a URL inside its
+process, keeps what the next unit can use again (model, stores, outlines of the zone), writes data first and the
+marker last, and returns a summary of a few hundred bytes. It never decides what to do next or whether to try again.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import geopandas as gpd
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from core.errors import ConfigError, PoisonError
+from core.grid import Block, Lattice, Zone
+from core.ingest import ingest_block, ingest_oracle_block
+from core.layout import ReleaseLayout, RunLayout
+from core.ledger import Ledger
+from core.mapping import map_block
+from core.measure import Measurement, measure_group
+from core.measure.group import Origin, area_row
+from core.models import Model
+from core.mosaic import Mosaic, MosaicReader
+from core.objects import Objects
+from core.plan import load_plan, load_zone_outlines
+from core.release import ReleaseFile, write_region
+from core.release.schema import AREA, GLACIER_AREA, GLACIER_OUTLINE, OUTLINE
+from core.release.table import table_from_rows
+from core.run import load_run
+from core.stitch import NOT_OBSERVED
+from core.tiles import TileStore
+
+Row = dict[str, object]
+
+
+@dataclass(frozen=True)
+class UnitResult:
+    """What a unit has to say: seconds of work and a few counts."""
+
+    stage: str
+    unit: str
+    seconds: float
+    counts: dict[str, float] = field(default_factory=dict)
+
+
+class Worker:
+    """Stages: `ingest` (unit `sensor.block`), `map` (block), `measure` (group), `publish` (region)."""
+
+    def __init__(self, run_url: str) -> None:
+        self.run = load_run(run_url)
+        self.objects = Objects(run_url)
+        self.ledger = Ledger(self.objects)
+
+    def do(self, stage: str, unit: str) -> UnitResult:
+        """Do one unit. Raises what the work raises (`core.errors`); ConfigError for an unknown stage."""
+        stages: dict[str, Callable[[str], dict[str, float]]] = {
+            "ingest": self._ingest,
+            "map": self._map,
+            "measure": self._measure,
+            "publish": self._publish,
+        }
+        if stage not in stages:
+            raise ConfigError(f"stage {stage!r}", expected=", ".join(stages))
+        began = time.perf_counter()
+        counts = stages[stage](unit)
+        return UnitResult(stage, unit, time.perf_counter() - began, counts)
+
+    @cached_property
+    def _tiles(self) -> TileStore:
+        return TileStore(self.run.config.tiles, self.run.config.storage.backend)
+
+    @cached_property
+    def _model(self) -> Model:
+        return self.run.model()
+
+    @cached_property
+    def _mosaic(self) -> Mosaic:
+        return Mosaic(self.run.url, self.run.config.storage.backend)
+
+    def _lattice(self, zone: Zone) -> Lattice:
+        return Lattice(zone, self.run.config.grid.res_m)
+
+    def _ingest(self, unit: str) -> dict[str, float]:
+        name, _, block_name = unit.partition(".")
+        block, config = Block.parse(block_name), self.run.config
+        if name == "oracle":
+            outlines = load_zone_outlines(self.run.url, block.zone).home_outlines
+            marker = ingest_oracle_block(
+                self._tiles, block, config.tile_epoch, self.run.resolution(name), outlines, dt.date(config.year, 7, 1)
+            )
+        else:
+            marker = ingest_block(config, self._tiles, block, name)
+        return {"bytes": marker.bytes, "observed": marker.observed_fraction}
+
+    def _map(self, unit: str) -> dict[str, float]:
+        block, config = Block.parse(unit), self.run.config
+        lattice = self._lattice(block.zone)
+        self._check_tiles(unit)
+        resolutions = {need.sensor: self.run.resolution(need.sensor) for need in self._model.spec.needs}
+        mapped = map_block(
+            block,
+            lattice,
+            load_zone_outlines(self.run.url, block.zone).home_outlines,
+            self._tiles,
+            config.tile_epoch,
+            resolutions,
+            self._model,
+            config.grid.buffer_m,
+            config.model.batch,
+        )
+        self._mosaic.write_block(lattice, block, mapped.probability, mapped.scene)
+        self.ledger.commit(
+            "map",
+            unit,
+            {
+                "windows": mapped.n_windows,
+                "pixels": int(np.count_nonzero(mapped.probability != NOT_OBSERVED)),
+                "sensors": list(mapped.sensors),
+                "scenes": [{"id": s.id, "date": s.date.isoformat(), "sensor": s.sensor} for s in mapped.scenes],
+            },
+        )
+        return {"windows": mapped.n_windows, "bytes": mapped.bytes_read}
+
+    def _check_tiles(self, block: str) -> None:
+        """A tile whose ingest failed must not pass for one in which nothing was observed."""
+        epoch = self.run.config.tile_epoch
+        for name in self._planned_blocks.get(block, (block,)):
+            for need in self._model.spec.needs:
+                if self._tiles.marker(epoch, need.sensor, Block.parse(name)) is None:
+                    failure = self.ledger.failure("ingest", ingest_unit(need.sensor, name))
+                    raise PoisonError(
+                        f"{need.sensor} tile {name}",
+                        found=failure.message if failure else "no commit",
+                        expected="a committed tile",
+                        fix="" if failure else "run `icefleet ingest` first",
+                    )
+
+    def _measure(self, unit: str) -> dict[str, float]:
+        zone = Zone(unit.split("-")[1])
+        outlines = load_zone_outlines(self.run.url, zone)
+        lattice = self._lattice(zone)
+        reader = MosaicReader(self._mosaic, self.ledger, lattice, self._planned_blocks.keys())
+        rows: list[Row] = []
+        parts: list[Row] = []
+        for row, pieces in measure_group(
+            outlines.members(unit),
+            outlines.glaciers,
+            outlines.outline_m,
+            outlines.tree,
+            lattice,
+            reader.read,
+            self.run.rules,
+            self._origin,
+        ):
+            rows.append(row)
+            parts += pieces
+        self.objects.put(RunLayout.partial(unit, AREA), _to_parquet(table_from_rows(rows, GLACIER_AREA)))
+        self.objects.put(RunLayout.partial(unit, OUTLINE), _to_parquet(table_from_rows(parts, GLACIER_OUTLINE)))
+        statuses = [str(row["status"]) for row in rows]
+        counts = {status: float(statuses.count(status)) for status in sorted(set(statuses))}
+        self.ledger.commit("measure", unit, {"glaciers": len(rows), "statuses": counts})
+        return {"glaciers": len(rows), **counts}
+
+    def _publish(self, region: str) -> dict[str, float]:
+        """Partials of a region → its part of the release; glaciers of failed groups get a row with the reason."""
+        plan = load_plan(self.objects)
+        groups = [g.name for g in plan.groups if g.region == region] if plan else []
+        done = self.ledger.done()
+        areas = [GLACIER_AREA.empty_table()]
+        parts = [GLACIER_OUTLINE.empty_table()]
+        for group in groups:
+            if ("measure", group) in done:
+                areas.append(_from_parquet(self.objects.get(RunLayout.partial(group, AREA))))
+                parts.append(_from_parquet(self.objects.get(RunLayout.partial(group, OUTLINE))))
+        lost = self._unmeasured(region, set(groups), done)
+        if lost:
+            areas.append(table_from_rows(lost, GLACIER_AREA))
+        area = pa.concat_tables(areas)
+        files = write_region(
+            Objects(self.run.release_url), self._release_layout, region, area, pa.concat_tables(parts)
+        )
+        self.ledger.commit("publish", region, {"files": [f.__dict__ for f in files], "rows": area.num_rows})
+        return {"rows": area.num_rows, "bytes": sum(f.bytes for f in files)}
+
+    def _unmeasured(self, region: str, groups: set[str], done: set[tuple[str, str]]) -> list[Row]:
+        """Rows of glaciers that no partial holds: unusable outlines, and groups that were set aside."""
+        inventory = gpd.read_parquet(io.BytesIO(self.objects.get(RunLayout.INVENTORY)))
+        inventory = inventory[inventory["o1region"] == region]
+        reasons: dict[str, str] = {}
+        for zone in sorted({g.split("-")[1] for g in groups}):
+            outlines = load_zone_outlines(self.run.url, Zone(zone))
+            for group in sorted(groups):
+                if group.split("-")[1] == zone and ("measure", group) not in done:
+                    failure = self.ledger.failure("measure", group)
+                    why = failure.message if failure else "the run ended before it was measured"
+                    names = outlines.glaciers["rgi_id"].iloc[outlines.members(group)]
+                    reasons |= dict.fromkeys(names, f"group {group}: {why}")
+        sick = inventory[inventory["problem"].notna() | inventory["rgi_id"].isin(list(reasons))]
+        return [
+            area_row(
+                record,
+                Measurement("quarantined", str(record["problem"] or reasons[record["rgi_id"]]), None),
+                self._origin,
+                None,
+            )
+            for record in sick.to_dict("records")
+        ]
+
+    @cached_property
+    def _planned_blocks(self) -> dict[str, tuple[str, ...]]:
+        """Block → blocks whose tiles it reads."""
+        plan = load_plan(self.objects)
+        return {b.name: b.halo for b in plan.blocks} if plan else {}
+
+    @property
+    def _origin(self) -> Origin:
+        return Origin(self.run.run_id, self.run.model_digest, self.run.config.year)
+
+    @property
+    def _release_layout(self) -> ReleaseLayout:
+        return ReleaseLayout(self.run.config.year)
+
+
+def ingest_unit(sensor: str, block: str) -> str:
+    """The unit of the stage `ingest` for one sensor of one block."""
+    return f"{sensor}.{block}"
+
+
+def release_files(ledger: Ledger, regions: list[str]) -> list[ReleaseFile]:
+    """The files that the committed regions wrote."""
+    out: list[ReleaseFile] = []
+    for region in regions:
+        marker = ledger.read("publish", region)
+        out += [ReleaseFile(**f) for f in marker["files"]] if marker else []
+    return out
+
+
+def _to_parquet(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def _from_parquet(data: bytes) -> pa.Table:
+    return pq.read_table(io.BytesIO(data))

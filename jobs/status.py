@@ -1,0 +1,94 @@
+"""`icefleet status`: where a run stands, read from the object store alone."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from typing import Annotated, Any
+
+import typer
+
+from cluster.scheduler import STAGES
+from cluster.shard import RegionShard, Settled
+from core.layout import ReleaseLayout, RunLayout
+from core.ledger import Ledger
+from core.objects import Objects, normalise_url
+from core.plan import load_plan
+from core.release import read_manifest
+from core.run import load_run
+from jobs.console import FAILED, OK, AsJson, console, print_json, run_verb, table
+
+
+def status(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="URL of the run's folder, OUTPUT/<run_id>")],
+    as_json: AsJson = False,
+) -> None:
+    """Show what is done, left and set aside in a run, and how fast it goes.
+
+    Needs no live cluster: everything is read from the markers in the run's folder. Exit code 1 if anything is in
+    quarantine.
+
+    Example: icefleet status s3://bucket/runs/global-2024-1a2b3c4d5e6f
+    """
+    found = run_status(normalise_url(run))
+    if as_json:
+        print_json(found)
+    else:
+        rows = [
+            (s, c["total"], c["done"], c["left"], c["quarantined"], c["per_minute"] or "", c["minutes_left"] or "")
+            for s, c in found["stages"].items()
+        ]
+        columns = ["stage", "units", "done", "left", "quarantined", "per minute", "minutes left"]
+        table(f"{found['run_id']} · {'published' if found['published'] else 'not published'}", columns, rows)
+        for record in found["quarantine"]:
+            console.print(f"[yellow]set aside[/] {record['stage']} {record['unit']}: {record['message']}")
+    raise typer.Exit(FAILED if found["quarantine"] else OK)
+
+
+def run_status(url: str) -> dict[str, Any]:
+    """Units per stage, rates from the times of the markers, quarantine records, and whether the release stands."""
+    run = load_run(url)
+    objects = Objects(url)
+    ledger, settled, plan = Ledger(objects), Settled.read(run), load_plan(objects)
+    regions = sorted({g.region for g in plan.groups}) if plan else []
+    nothing = Settled(frozenset(), frozenset())
+    shards = [RegionShard(url, region) for region in regions]
+    units = {u.key for s in shards for u in [*s.ingest_units(nothing), *s.units(nothing)]}
+    total, done = Counter(s for s, _ in units), Counter(s for s, _ in units & settled.done)
+    aside = Counter(s for s, _ in units & settled.aside - settled.done)
+    times: dict[str, list[dt.datetime]] = {}
+    for key, _, modified in objects.list_times(RunLayout.COMMITS):
+        times.setdefault(RunLayout.unit_of(key)[0], []).append(modified)
+    stages = {}
+    for stage in STAGES:
+        left = total[stage] - done[stage] - aside[stage]
+        rate = _per_minute(times.get(stage, []))
+        stages[stage] = {
+            "total": total[stage],
+            "done": done[stage],
+            "left": left,
+            "quarantined": aside[stage],
+            "per_minute": rate,
+            "minutes_left": round(left / rate, 1) if rate and left else None,
+        }
+    manifest = read_manifest(Objects(run.release_url), ReleaseLayout(run.config.year))
+    failures = [ledger.failure(stage, unit) for stage, unit in sorted(settled.aside)]
+    return {
+        "run_id": run.run_id,
+        "run": url,
+        "published": manifest is not None and manifest.get("run_id") == run.run_id,
+        "stages": stages,
+        "quarantine": [
+            {"stage": f.stage, "unit": f.unit, "kind": f.kind, "message": f.message} for f in failures if f
+        ],
+    }
+
+
+def _per_minute(times: list[dt.datetime]) -> float | None:
+    """Commits per minute between the first and the last, None with fewer than two moments."""
+    span_s = (max(times) - min(times)).total_seconds() if times else 0.0
+    return round((len(times) - 1) / span_s * 60, 1) if span_s > 0 else None
+
+
+if __name__ == "__main__":
+    run_verb(status)
