@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from core.grid import Lattice, PixelWindow
 
-_BAND_PX = 1 << 24  # a float64 work array of 128 MiB, whatever the size of the window
+# Work arrays of 16 MiB: the allocator keeps and reuses what is smaller than 32 MiB, while larger arrays are mapped
+# afresh every time, and their page faults cost more than the arithmetic.
+_BAND_PX = 1 << 21
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -32,9 +34,8 @@ def coverage_share(
     """
     xmin, ymin, xmax, ymax = lattice.bounds_m(window)
     west, south, east, north = shapely.bounds(geometry).reshape(-1, 4).T
-    geometry = geometry[(east > xmin) & (west < xmax) & (north > ymin) & (south < ymax)]
-    owner = np.zeros(len(geometry), dtype=np.int64)
-    return _coverage(geometry, owner, [window], lattice)[0]
+    near = geometry[(east > xmin) & (west < xmax) & (north > ymin) & (south < ymax)]
+    return _one_window(near, window, lattice)
 
 
 def coverage_packed(
@@ -44,19 +45,23 @@ def coverage_packed(
 
     A polygon may be larger than its window, or lie outside it.
     """
-    return _coverage(geometry, np.arange(len(geometry)), windows, lattice)
+    out: list[NDArray[np.float32]] = []
+    begin, used = 0, 0
+    for i, window in enumerate([*windows, None]):
+        size = 0 if window is None else window.size
+        if i > begin and (window is None or used + size > _BAND_PX):
+            if i - begin == 1:
+                out.append(_one_window(geometry[begin:i], windows[begin], lattice))
+            else:
+                owner = np.arange(i - begin)
+                out += _accumulate(_edges(geometry[begin:i], owner, lattice), windows[begin:i])
+            begin, used = i, 0
+        used += size
+    return out
 
 
-def _coverage(
-    geometry: NDArray[np.object_], owner: IntArray, windows: Sequence[PixelWindow], lattice: Lattice
-) -> list[NDArray[np.float32]]:
-    if sum(w.size for w in windows) > _BAND_PX and len(windows) == 1:
-        return [_in_bands(geometry, windows[0], lattice)]
-    return _accumulate(_edges(geometry, owner, lattice), windows)
-
-
-def _in_bands(geometry: NDArray[np.object_], window: PixelWindow, lattice: Lattice) -> NDArray[np.float32]:
-    """One big window, a band of rows at a time, so that memory stays bounded."""
+def _one_window(geometry: NDArray[np.object_], window: PixelWindow, lattice: Lattice) -> NDArray[np.float32]:
+    """One window, a band of rows at a time, so that the work arrays stay small and warm whatever its size."""
     edges = _edges(geometry, np.zeros(len(geometry), dtype=np.int64), lattice)
     rows, cols = window.shape
     step = max(1, _BAND_PX // (cols + 1))

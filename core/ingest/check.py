@@ -193,7 +193,7 @@ def _check_crs(where: str, configured: str | None, header: RasterHeader) -> str:
         return header.crs_wkt
     try:
         wanted = RasterCRS.from_user_input(configured)
-    except CRSError as error:
+    except (CRSError, ValueError) as error:
         raise ConfigError(f"{where}: crs", found=repr(configured), expected="e.g. EPSG:32645") from error
     if header.crs_wkt and RasterCRS.from_wkt(header.crs_wkt) != wanted:
         own = CRS.from_wkt(header.crs_wkt)
@@ -233,7 +233,7 @@ def _fits(value: float, dtype: np.dtype[np.generic]) -> bool:
 
 def _corners(header: RasterHeader) -> list[tuple[float, float]]:
     w, h = header.width, header.height
-    return [header.transform * corner for corner in ((0, 0), (w, 0), (w, h), (0, h))]
+    return [header.transform @ corner for corner in ((0, 0), (w, 0), (w, h), (0, h))]
 
 
 def _plain(corners: NDArray[np.float64]) -> str:
@@ -265,7 +265,7 @@ def _common(bounds: list[Bounds]) -> Bounds:
 def _pixel_m(header: RasterHeader, crs: str) -> float:
     """Side of the middle pixel in metres (root of its area)."""
     col, row = header.width // 2, header.height // 2
-    corners = [header.transform * c for c in ((col, row), (col + 1, row), (col + 1, row + 1), (col, row + 1))]
+    corners = [header.transform @ c for c in ((col, row), (col + 1, row), (col + 1, row + 1), (col, row + 1))]
     x, y = np.array(corners).T
     to_lonlat = Transformer.from_crs(CRS.from_user_input(crs), CRS.from_epsg(4326), always_xy=True)
     area, _ = Geod(ellps="WGS84").polygon_area_perimeter(*to_lonlat.transform(x, y))

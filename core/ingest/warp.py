@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 from rasterio.crs import CRS as RasterCRS
 from rasterio.enums import Resampling
-from rasterio.warp import reproject
+from rasterio.io import MemoryFile
+from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from core.config import FileConfig
@@ -33,9 +34,10 @@ _MERGE_FROM = 1.5  # source pixels per lattice pixel, along a side
 _SOURCE_VALUES = 1 << 24
 _TILE_PX = 1024
 _MIN_TILE_PX = 32
+_POLE_M = 2_000_000.0  # both coordinates of the pole in UPS
 _NODES = 17  # per side of a tile: between them every projection in use is straight to a few metres
 _MARGIN_PX = 32  # kernel, curvature between nodes and the metres by which two PROJ data sets may differ
-_TOLERANCE_PX = 0.01  # of GDAL's interpolated transformation; its default of 0.125 is a visible shift
+_TOLERANCE_PX = 0.01  # of GDAL's interpolated transformation; its usual 0.125 is a shift that can be measured
 
 
 @dataclass(frozen=True)
@@ -74,17 +76,22 @@ class SourceGrid:
         u, v = self._locate(lattice, x.ravel(), y.ravel())
         finite = np.isfinite(u) & np.isfinite(v)
         u, v = u[finite], v[finite]
-        if not len(u):
+        if not len(u):  # the block lies beyond what the projection of the source can express
             return
         margin = _MARGIN_PX + math.ceil(2 * density)
         if not self.geographic:
             yield from self._part(u, v, 0.0, margin)
             return
-        halves = [u >= 0, u < 0] if np.ptp(u) > 180 else [np.ones(len(u), dtype=bool)]
-        for half in halves:
+        if lattice.zone.polar and xmin <= _POLE_M <= xmax and ymin <= _POLE_M <= ymax:
+            pole = math.copysign(90.0, v[0])
+            spans = [(np.array([-180.0, 0.0]), np.append(v, pole)), (np.array([0.0, 180.0]), np.append(v, pole))]
+        elif np.ptp(u) > 180:
+            spans = [(np.append(u[u >= 0], 180.0), v), (np.append(u[u < 0], -180.0), v)]
+        else:
+            spans = [(u, v)]
+        for lon, lat in spans:
             for turn in (-360.0, 0.0, 360.0):
-                if half.any():
-                    yield from self._part(u[half] + turn, v[half], turn, margin)
+                yield from self._part(_ends(lon) + turn, _ends(lat), turn, margin)
 
     def _part(self, u: NDArray[np.float64], v: NDArray[np.float64], turn: float, margin: int) -> Iterator[SourcePart]:
         a = ~self.transform
@@ -94,7 +101,7 @@ class SourceGrid:
         row0 = max(0, math.floor(rows.min()) - margin)
         row1 = min(self.height, math.ceil(rows.max()) + margin)
         if col1 > col0 and row1 > row0:
-            shifted = Affine.translation(-turn, 0.0) * self.transform * Affine.translation(col0, row0)
+            shifted = Affine.translation(-turn, 0.0) @ self.transform @ Affine.translation(col0, row0)
             yield SourcePart(Window(col0, row0, col1 - col0, row1 - row0), shifted)
 
     def _locate(
@@ -143,9 +150,8 @@ def warp_values(
         source_valid = np.asarray(np.isfinite(source).all(axis=0))
         if not source_valid.any():
             continue
-        part_values = _reproject(
-            source, part.transform, grid, lattice, tile, Resampling.average if merge else Resampling.bilinear
-        )
+        how = Resampling.average if merge else Resampling.bilinear
+        part_values = _warp(source, part.transform, grid, lattice, tile, how)
         part_valid = _warp_valid(source_valid, part.transform, grid, lattice, tile, merge=merge, density=density)
         part_valid &= np.isfinite(part_values).all(axis=0) & ~valid
         np.copyto(values, part_values, where=part_valid)
@@ -191,30 +197,6 @@ def _read(dataset: Any, file: FileConfig, numbers: list[int], window: Window, se
     return values
 
 
-def _reproject(
-    source: NDArray[np.float32],
-    transform: Affine,
-    grid: SourceGrid,
-    lattice: Lattice,
-    tile: PixelWindow,
-    resampling: Resampling,
-) -> NDArray[np.float32]:
-    out = np.full((len(source), *tile.shape), np.nan, dtype=np.float32)
-    reproject(
-        source,
-        out,
-        src_transform=transform,
-        src_crs=_raster_crs(grid.crs_wkt),
-        src_nodata=np.nan,
-        dst_transform=lattice.transform(tile),
-        dst_crs=RasterCRS.from_epsg(lattice.zone.epsg),
-        dst_nodata=np.nan,
-        resampling=resampling,
-        tolerance=_TOLERANCE_PX,
-    )
-    return out
-
-
 def _warp_valid(
     valid: NDArray[np.bool_],
     transform: Affine,
@@ -227,19 +209,60 @@ def _warp_valid(
 ) -> NDArray[np.bool_]:
     """A mask on the tile: nearest pixel, or at least half of the lattice pixel. Beyond the raster nothing is valid."""
     rim = math.ceil(density) + 1
-    padded = np.pad(valid, rim).astype(np.float32 if merge else np.uint8)
-    out = np.zeros(tile.shape, dtype=padded.dtype)
-    reproject(
-        padded,
-        out,
-        src_transform=transform * Affine.translation(-rim, -rim),
-        src_crs=_raster_crs(grid.crs_wkt),
-        dst_transform=lattice.transform(tile),
-        dst_crs=RasterCRS.from_epsg(lattice.zone.epsg),
-        resampling=Resampling.average if merge else Resampling.nearest,
-        tolerance=_TOLERANCE_PX,
-    )
-    return out >= 0.5
+    padded = np.pad(valid, rim).astype(np.float32 if merge else np.uint8)[None]
+    shifted = transform @ Affine.translation(-rim, -rim)
+    how = Resampling.average if merge else Resampling.nearest
+    return np.asarray(_warp(padded, shifted, grid, lattice, tile, how)[0] >= 0.5)
+
+
+def _warp(
+    source: NDArray[Any],
+    transform: Affine,
+    grid: SourceGrid,
+    lattice: Lattice,
+    tile: PixelWindow,
+    resampling: Resampling,
+) -> NDArray[Any]:
+    """(band, h, w) onto the tile: NaN is nodata of floats, and 0 lies around integers.
+
+    Through a WarpedVRT, because `rasterio.warp.reproject` interpolates the transformation to 0.125 px at best.
+    """
+    count, height, width = source.shape
+    nodata = np.nan if source.dtype == np.float32 else None
+    with MemoryFile() as memory:
+        with memory.open(
+            driver="GTiff",
+            count=count,
+            height=height,
+            width=width,
+            dtype=source.dtype,
+            crs=_raster_crs(grid.crs_wkt),
+            transform=transform,
+            nodata=nodata,
+        ) as written:
+            written.write(source)
+        with (
+            memory.open() as cut,
+            WarpedVRT(
+                cut,
+                crs=_raster_crs(f"EPSG:{lattice.zone.epsg}"),
+                transform=lattice.transform(tile),
+                height=tile.shape[0],
+                width=tile.shape[1],
+                resampling=resampling,
+                nodata=nodata,
+                tolerance=_TOLERANCE_PX,
+                # Otherwise GDAL widens the bilinear kernel by the ratio of the pixels, and its samples no longer sum
+                # to the place that they stand for: up to 0.05 px of shift.
+                **({"XSCALE": 1, "YSCALE": 1} if resampling == Resampling.bilinear else {}),
+            ) as warped,
+        ):
+            return np.asarray(warped.read())
+
+
+def _ends(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """All corners of an axis: lowest, lowest, highest, highest would do; two suffice for an upright grid."""
+    return np.array([values.min(), values.max()])
 
 
 @lru_cache(maxsize=1024)

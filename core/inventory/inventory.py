@@ -88,10 +88,8 @@ def read_inventory(sources: Sequence[str], regions: Sequence[str] | None) -> Inv
     """
     layers, findings = _read_all(sources)
     table, geometry, notes = _stack(layers)
-    read = Counter({layer.source: 0 for layer in layers})
-    for layer in layers:
-        read[layer.source] += len(layer.geometry)
-    del layers
+    read = _rows_read(layers)
+    del layers  # whoever still holds the raw outlines doubles the memory of what follows
 
     inside = _in_regions(table, regions)
     findings += _outside(table[~inside], regions)
@@ -114,7 +112,7 @@ def read_inventory(sources: Sequence[str], regions: Sequence[str] | None) -> Inv
     ids = table["rgi_id"].to_numpy(dtype=object)
     nameless = table["rgi_id"].isna().to_numpy()
     ids = np.where(nameless, position_ids(lon, lat), ids)
-    notes += _row_notes(table, nameless)
+    notes += [n for n in _row_notes(table, nameless) if keep[n.row]]
     table["rgi_id"] = ids
     rows = np.flatnonzero(keep)
     identities = resolve(table.drop(columns="source").iloc[rows], ids[rows], geometry[rows])
@@ -156,6 +154,13 @@ def _read_all(sources: Sequence[str]) -> tuple[list[Layer], list[Finding]]:
                 )
             layers += found
     return layers, findings
+
+
+def _rows_read(layers: Sequence[Layer]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for layer in layers:
+        total[layer.source] += len(layer.geometry)
+    return dict(total)
 
 
 def _stack(layers: Sequence[Layer]) -> tuple[pd.DataFrame, NDArray[np.object_], list[Note]]:
@@ -210,9 +215,14 @@ def _bounds_only(
     """GLIMS rows that are not glacier boundaries: rocks are cut out of their glacier, other lines are left out."""
     kind = table["line_type"].to_numpy(dtype=object)
     keep = np.isin(kind.astype(str), [str(k) for k in _OUTLINE_TYPES])
-    geometry, notes = subtract_rocks(geometry, table["analysis"].to_numpy(dtype=object), kind == _ROCK)
+    geometry, placed, notes = subtract_rocks(geometry, table["analysis"].to_numpy(dtype=object), kind == _ROCK)
     notes += [
-        Note("not_a_glacier", int(i), f"line_type {kind[i]}", "left out: not the boundary of a glacier")
+        Note(
+            "not_a_glacier",
+            int(i),
+            f"line_type {kind[i]}",
+            "cut out of its glacier" if placed[i] else "left out: not the boundary of a glacier",
+        )
         for i in np.flatnonzero(~keep)
     ]
     return geometry, keep, notes
@@ -256,7 +266,7 @@ def _finish(table: pd.DataFrame, geometry: NDArray[np.object_]) -> gpd.GeoDataFr
     zone = np.full(len(table), None, dtype=object)
     zone[placed] = home_zones(table["cenlon"].to_numpy()[placed], table["cenlat"].to_numpy()[placed]).astype(object)
     table["zone"] = pd.Series(zone, dtype=object)
-    table = table.astype({name: object for name in _TEXT})
+    table = table.astype(dict.fromkeys(_TEXT, object))
     return gpd.GeoDataFrame(table, geometry=geometry[order], crs="EPSG:4326")[list(COLUMNS)]
 
 

@@ -14,7 +14,7 @@ import shapely
 from numpy.typing import NDArray
 
 from core.inventory.longitude import crosses_antimeridian, unwrap_longitudes, wrap_degrees
-from core.inventory.polygons import area_km2, only_polygons, vertex_chunks
+from core.inventory.polygons import area_km2, join_parts, only_polygons, vertex_chunks
 
 _POLYGONAL = (3, 6)
 _COLLECTION = 7
@@ -118,33 +118,39 @@ def _make_valid(geometry: shapely.Geometry) -> shapely.Geometry | None:
 
 
 def subtract_rocks(
-    geometry: NDArray[np.object_],
-    owner: NDArray[np.object_],
-    is_rock: NDArray[np.bool_],
-) -> tuple[NDArray[np.object_], list[Note]]:
-    """Take internal rocks out of the outlines with the same owner.
+    geometry: NDArray[np.object_], owner: NDArray[np.object_], is_rock: NDArray[np.bool_]
+) -> tuple[NDArray[np.object_], NDArray[np.bool_], list[Note]]:
+    """Take internal rocks out of the outlines with the same owner: (geometry, which rocks found an owner, notes).
 
     The GLIMS database keeps nunataks as polygons of their own (`line_type` = `intrnl_rock`), where the RGI has holes.
     An outline that has the hole already is not changed.
     """
-    out = geometry.copy()
-    rock = np.flatnonzero(is_rock & ~shapely.is_missing(geometry))
-    if len(rock) == 0:
-        return out, []
-    names, group = np.unique(owner[rock].astype(str), return_inverse=True)
-    union = np.array([shapely.union_all(geometry[rock[group == g]]) for g in range(len(names))], dtype=object)
-    rows = np.flatnonzero(~is_rock & ~shapely.is_missing(geometry))
-    place = np.searchsorted(names, owner[rows].astype(str)).clip(max=len(names) - 1)
-    own = names[place] == owner[rows].astype(str)
-    rows, place = rows[own], place[own]
-    smaller = only_polygons(shapely.difference(geometry[rows], union[place]))
+    usable = ~shapely.is_missing(geometry) & pd.notna(owner)
+    rock, rows = np.flatnonzero(is_rock & usable), np.flatnonzero(~is_rock & usable)
+    placed = np.zeros(len(geometry), dtype=bool)
+    shared = np.intersect1d(owner[rock].astype(str), owner[rows].astype(str))
+    if len(shared) == 0:
+        return geometry, placed, []
+    rock, rows = (r[np.isin(owner[r].astype(str), shared)] for r in (rock, rows))
+    placed[rock] = True
+    group = np.searchsorted(shared, owner[rock].astype(str))
+    order = np.argsort(group, kind="stable")
+    parts, row = shapely.get_parts(geometry[rock[order]], return_index=True)
+    union = shapely.union_all(join_parts(parts, group[order][row], len(shared))[:, None], axis=1)
+
+    smaller = only_polygons(shapely.difference(geometry[rows], union[np.searchsorted(shared, owner[rows].astype(str))]))
     before, after = area_km2(geometry[rows]), area_km2(smaller)
-    changed = (before - after > 1e-9) & ~shapely.is_missing(smaller)
+    changed = before - after > 1e-9
+    out = geometry.copy()
     out[rows[changed]] = smaller[changed]
-    return out, [
-        Note("internal_rock", int(i), f"{b - a:.4f} km² of rock given as polygons of its own", "cut out as holes")
-        for i, b, a in zip(rows[changed], before[changed], after[changed], strict=True)
-    ]
+    return (
+        out,
+        placed,
+        [
+            Note("internal_rock", int(i), f"{b - a:.4f} km² of rock given as polygons of its own", "cut out as holes")
+            for i, b, a in zip(rows[changed], before[changed], after[changed], strict=True)
+        ],
+    )
 
 
 def centres(

@@ -32,6 +32,7 @@ _ALIASES: dict[str, tuple[str, ...]] = {
     "slope_deg": ("slope_deg", "slope"),
     "aspect_deg": ("aspect_deg", "aspect"),
     "lmax_m": ("lmax_m", "lmax", "length"),
+    "line_type": ("line_type",),
 }
 _O1 = ("o1region", "gtng_o1reg")
 _O2 = ("o2region", "gtng_o2reg")
@@ -49,7 +50,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 }
 SOURCE_COLUMNS = frozenset(
     {a for names in _ALIASES.values() for a in names}
-    | {*_O1, *_O2, "enddate", "area", "glactype", "line_type", "anlys_id", "full_name"}
+    | {*_O1, *_O2, "enddate", "area", "glactype", "anlys_id", "full_name"}
 )
 _RGI_ID = r"^RGI(?:(?P<major>\d)(?P<minor>\d)-(?P<o1>\d{2})\.|\d{4}-v(?P<v>\d\.\d)-(?P<p>[GC])-(?P<o1b>\d{2})-)"
 _NO_TEXT = ("", "nan", "none", "null", "-999", "-9999", "n/a")
@@ -98,7 +99,7 @@ def normalise(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Note]]:
     out["surge_type"], bad = _code(_first(table, _ALIASES["surge_type"]), table.index, None)
     notes += bad
     out["glac_name"] = _text(table, "glac_name")
-    out["line_type"] = _none(table["line_type"].astype("string").str.strip()) if "line_type" in table.columns else None
+    out["line_type"] = _text(table, "line_type") if glims else None
     analysis = _first(table, ("anlys_id", *_ALIASES["glims_id"]))
     out["analysis"] = _none(analysis.astype("string")) if glims and analysis is not None else None
     return out, notes
@@ -187,7 +188,7 @@ def _regions(table: pd.DataFrame, from_id: pd.Series) -> tuple[pd.Series, pd.Ser
 
 
 def _two_digits(values: pd.Series, pattern: str) -> pd.Series:
-    """The number that the pattern finds, as two digits; regions repeat, so that each distinct text is looked at once."""
+    """The number that the pattern finds, as two digits. Regions repeat, so each distinct text is looked at once."""
     code, distinct = pd.factorize(values.astype("string"), use_na_sentinel=False)
     found = pd.Series(distinct, dtype="string").str.extract(pattern)[0].str.zfill(2)
     return pd.Series(found.array[code], index=values.index)

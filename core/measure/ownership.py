@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from core.coverage import coverage_packed
 from core.grid import Lattice, PixelWindow
 
-_BATCH_PX = 1 << 24
+_BATCH_PX = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ def ownerships(
     """(index, Ownership) of each wanted outline, in order.
 
     outlines: all projected outlines of the zone, neighbours from other zones included; their order breaks ties, so it
-    must be the same everywhere. tree: over the same outlines. Memory: about 16 bytes per pixel of 16 Mpx, or of the
-    largest window with its neighbours if that is more.
+    must be the same everywhere. tree: over the same outlines. Memory: about 16 bytes per pixel of 4 Mpx, or of the
+    largest window if that is more.
     """
     bounds = shapely.bounds(outlines[wanted])
     windows = [glacier_window(b, lattice, advance_m) for b in bounds]
@@ -59,15 +59,25 @@ def ownerships(
     at, neighbour = tree.query(boxes, predicate="intersects")
     order = np.lexsort((neighbour, at))
     at, neighbour = at[order], neighbour[order]
+    # A neighbour is computed only where its own bounds and the window meet; a glacier, in its whole window.
+    parts = [
+        windows[i] if n == wanted[i] else windows[i].intersect(lattice.cover(tuple(b)))
+        for i, n, b in zip(at.tolist(), neighbour.tolist(), shapely.bounds(outlines[neighbour]).tolist(), strict=True)
+    ]
     first = np.searchsorted(at, np.arange(len(wanted) + 1))
-    cost = np.array([windows[i].size for i in range(len(wanted))]) * np.diff(first)
+    cost = np.add.reduceat([p.size for p in parts], first[:-1]) if len(wanted) else np.empty(0, np.int64)
     for begin, end in _batches(cost):
         pairs = slice(first[begin], first[end])
-        shares = coverage_packed(outlines[neighbour[pairs]], [windows[i] for i in at[pairs]], lattice)
+        shares = coverage_packed(outlines[neighbour[pairs]], parts[pairs], lattice)
         for i in range(begin, end):
-            mine = slice(first[i] - first[begin], first[i + 1] - first[begin])
-            names = neighbour[first[i] : first[i + 1]]
-            yield int(wanted[i]), _divide(int(wanted[i]), names, shares[mine], windows[i], lattice, advance_m)
+            own = slice(first[i], first[i + 1])
+            mine = [
+                _Cover(int(n), part, share)
+                for n, part, share in zip(
+                    neighbour[own], parts[own], shares[own.start - pairs.start : own.stop - pairs.start], strict=True
+                )
+            ]
+            yield int(wanted[i]), _divide(int(wanted[i]), mine, windows[i], lattice, advance_m)
 
 
 def _batches(cost: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
@@ -81,27 +91,25 @@ def _batches(cost: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
         yield begin, len(cost)
 
 
+@dataclass(frozen=True)
+class _Cover:
+    """What one outline covers in its part of a window."""
+
+    index: int
+    part: PixelWindow
+    share: NDArray[np.float32]
+
+
 def _divide(
-    index: int,
-    names: NDArray[np.int64],
-    shares: Sequence[NDArray[np.float32]],
-    window: PixelWindow,
-    lattice: Lattice,
-    advance_m: float,
+    index: int, covers: Sequence[_Cover], window: PixelWindow, lattice: Lattice, advance_m: float
 ) -> Ownership:
-    own = shares[int(np.searchsorted(names, index))]
-    if len(names) == 1:
-        covered = own
-        strongest = own > 0
-    else:
-        covered = np.add.reduce(shares)
-        before = [s for n, s in zip(names, shares, strict=True) if n < index]
-        after = [s for n, s in zip(names, shares, strict=True) if n > index]
-        strongest = own > 0
-        for other in before:
-            strongest &= own > other
-        for other in after:
-            strongest &= own >= other
+    own = next(c.share for c in covers if c.index == index)
+    covered, strongest = own.copy(), own > 0
+    for other in covers:
+        if other.index != index and not other.part.empty:
+            here = other.part.slices(window)
+            covered[here] += other.share
+            strongest[here] &= (own[here] > other.share) if other.index < index else (own[here] >= other.share)
     share = np.zeros_like(own)
     np.divide(own, covered, out=share, where=covered > 0)
     reach = advance_px(advance_m, lattice.res_m)

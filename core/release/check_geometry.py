@@ -42,8 +42,7 @@ def check_shapes(
     reasons = "; ".join(str(r) for r in shapely.is_valid_reason(shapes[invalid][:1]))
     yield from about("geometry-valid", key, ids[invalid], f"geometry is not valid ({reasons})")
     bounds = shapely.bounds(shapes)
-    low, high = np.array([-180.0, -90.0] * 2), np.array([180.0, 90.0] * 2)
-    beyond = there & ((bounds < low) | (bounds > high)).any(axis=1)
+    beyond = there & out_of_range(bounds)
     yield from about("geometry-bounds", key, ids[beyond], "geometry reaches beyond ±180° or ±90°; split it")
     near = np.isclose(bbox_array(table), bounds, rtol=0, atol=_BOX_TOLERANCE_DEG, equal_nan=True).all(axis=1)
     yield from about("bbox", key, ids[~near], "bbox is not the bounds of the geometry")
@@ -55,9 +54,11 @@ def overlapping_pairs(
 ) -> list[tuple[int, int, float]]:
     """(i, j, km²) of pairs that overlap beyond the tolerance, i < j.
 
-    shapes: valid, degrees, or None; group: if given, only pairs of different groups are looked at.
+    shapes: degrees, or None; invalid ones and those out of range are left out, they are findings already.
+    group: if given, only pairs of different groups are looked at.
     """
-    flat = to_equal_area(without(shapes, ~shapely.is_valid(shapes)))
+    usable = shapely.is_valid(shapes) & ~out_of_range(shapely.bounds(shapes))
+    flat = to_equal_area(without(shapes, ~usable))
     left, right = shapely.STRtree(flat).query(flat, predicate="intersects")
     once = left < right
     if group is not None:
@@ -81,6 +82,12 @@ def overlap_finding(key: str, one: str, other: str, area: float) -> Finding:
     return Finding("overlap", key, f"{one} and {other} overlap by {area:.4f} km²")
 
 
+def out_of_range(bounds: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Rows of (n, 4) bounds that reach beyond ±180° or ±90°; False for NaN."""
+    beyond: NDArray[np.bool_] = np.any(np.abs(bounds) > np.array([180.0, 90.0] * 2), axis=1)
+    return beyond
+
+
 def without(shapes: NDArray[np.object_], rows: NDArray[np.bool_]) -> NDArray[np.object_]:
     """A copy with None in these rows."""
     copy = shapes.copy()
@@ -99,9 +106,12 @@ def _check_area(
     stated = np.asarray(table.column("area_km2").to_numpy(), dtype=float)
     shapes = without(shapes, np.isnan(stated))
     drawn = area_km2(shapes)
-    allowed = AREA_TOLERANCE * np.abs(stated) + perimeter_km(shapes) * res_m / 4e3 + hidden_km2
     # A below_minimum row may have no geometry left; then its area must be next to nothing.
-    off = np.flatnonzero(np.abs(drawn - stated) > allowed + np.where(shapely.is_missing(shapes), res_m**2 / 1e6, 0.0))
+    gone = np.where(shapely.is_missing(shapes), res_m**2 / 1e6, 0.0)
+    allowed = AREA_TOLERANCE * np.abs(stated) + hidden_km2 + gone
+    suspects = np.flatnonzero(np.abs(drawn - stated) > allowed)
+    allowed[suspects] += perimeter_km(shapes[suspects]) * res_m / 4e3
+    off = suspects[np.abs(drawn - stated)[suspects] > allowed[suspects]]
     for i in off[:1]:
         message = f"area_km2 is {stated[i]:.4f}, its geometry has {drawn[i]:.4f} km² (± {allowed[i]:.4f})"
         yield from about("area-geometry", key, [ids[i], *ids[off[1:]]], message)

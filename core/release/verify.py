@@ -65,6 +65,7 @@ class _Year:
     totals: list[pa.Table] = field(default_factory=list)
     mapped: list[_Mapped] = field(default_factory=list)
     ids: list[NDArray[np.object_]] = field(default_factory=list)
+    sound: set[str] = field(default_factory=set)  # keys of files whose rows could be read
 
     @property
     def layout(self) -> ReleaseLayout:
@@ -91,10 +92,11 @@ class _Year:
         present = {k for k, _ in self.release.list(self.layout.root)}
         for stray in sorted(present - {e["key"] for e in entries} - {key}):
             yield Finding("stray-file", stray, "is in the release but not in its manifest")
-        regions = sorted({str(e["region"]) for e in entries if e.get("region")})
+        regional = [e for e in entries if e.get("region") and e.get("table") in (AREA, OUTLINE)]
+        regions = sorted({str(e["region"]) for e in regional})
         for region in regions:
-            yield from self._region(region, [e for e in entries if e.get("region") == region])
-        for entry in (e for e in entries if not e.get("region")):
+            yield from self._region(region, [e for e in regional if e["region"] == region])
+        for entry in (e for e in entries if e not in regional):
             yield from self._other(entry)
         yield from self._whole(entries, regions)
         yield from self._across_regions(entries)
@@ -122,6 +124,7 @@ class _Year:
                 else:
                     yield from check_outline_rows(key, table, self.manifest, region, set(mapped))
                 parts.append(table)
+                self.sound.add(key)
             if not parts:
                 continue
             whole = pa.concat_tables(parts)
@@ -206,8 +209,8 @@ class _Year:
         """The mapped geometries of some glaciers, in the order of ids; read again, to hold one region at a time."""
         shapes: dict[str, Any] = {}
         for entry in entries:
-            if entry.get("table") == AREA and entry.get("region") == region:
-                data = self.release.get_or_none(str(entry["key"])) or b""
+            if entry.get("table") == AREA and entry.get("region") == region and entry["key"] in self.sound:
+                data = self.release.get(str(entry["key"]))
                 table = pq.ParquetFile(io.BytesIO(data)).read(columns=["rgi_id", "geometry"])
                 chosen = table.filter(pc.is_in(table.column("rgi_id"), pa.array(ids.tolist())))
                 shapes |= dict(zip(chosen.column("rgi_id").to_pylist(), geometries(chosen), strict=True))

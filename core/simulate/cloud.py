@@ -50,7 +50,7 @@ def make_sky(
     opacity = opacity * (1.0 - np.maximum(forbidden, _moved(forbidden, pixel_m, sun, -1.0)))
     away_m = ndimage.distance_transform_edt(~over).astype(np.float32) * np.float32(pixel_m) if over.any() else None
     if away_m is not None:
-        opacity = np.maximum(opacity, ramp(away_m + 90.0 * billow, 900.0, 450.0))
+        opacity = np.maximum(opacity, ramp(away_m + 260.0 * np.clip(billow, -2.0, 2.0), 1150.0, 800.0))
     shade = 0.85 * _moved(opacity, pixel_m, sun, 1.0)
     mask = np.full(shape, CLEAR, dtype=np.uint8)
     mask[ndimage.binary_dilation(shade > 0.06, iterations=2)] = SHADOW

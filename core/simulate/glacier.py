@@ -79,7 +79,7 @@ def _run(bed: F64, thick: F64, ela: F64, allowed: F64, site: Site, dt_years: flo
         surface = bed + thick
         balance = site.gradient_per_year * (surface - ela)
         # Snow is what the slope lets lie; melt ignores it.
-        balance = np.where(balance > 0.0, np.minimum(balance, site.most_snow_m) * allowed, np.maximum(1.3 * balance, -9.0))
+        balance = np.where(balance > 0.0, np.minimum(balance, site.most_snow_m) * allowed, np.maximum(1.3 * balance, -site.most_melt_m))
         surface = _diffuse(surface + dt_years * balance, bed, thick, site.cell_m, dt_years)
         thick = np.where(land, np.maximum(surface - bed, 0.0), 0.0)
     return thick

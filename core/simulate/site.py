@@ -25,7 +25,8 @@ class Site:
 
     px scene pixels of pixel_m metres a side (px a multiple of 16); base_m the lowest elevation; steepness 1 = hillsides
     at 40°; above_ela the share of the ground above the equilibrium line at the inventory's date, which then rises by
-    ela_rise_m; gradient_per_year the mass balance in metres of ice per metre of height, most_snow_m its upper limit; tree_line_m None where nothing grows; smallest_km2 the least
+    ela_rise_m; gradient_per_year the mass balance in metres of ice per metre of height, most_snow_m and
+    most_melt_m its limits (a cold coast melts little, so its glaciers reach the sea); tree_line_m None where nothing grows; smallest_km2 the least
     area of a glacier that has neighbours on the same ice.
     """
 
@@ -47,6 +48,7 @@ class Site:
     inventory_date: dt.date
     scenes: tuple[Acquisition, ...]
     most_snow_m: float = 2.5
+    most_melt_m: float = 9.0
     debris: float = 0.3
     smallest_km2: float = 0.25
     sea: bool = False
@@ -73,8 +75,8 @@ SITES: tuple[Site, ...] = (
         pixel_m=30.0,
         base_m=900.0,
         steepness=1.0,
-        above_ela=0.105,
-        ela_rise_m=120.0,
+        above_ela=0.125,
+        ela_rise_m=100.0,
         gradient_per_year=0.007,
         tree_line_m=2150.0,
         inventory_date=dt.date(2000, 8, 26),
@@ -96,7 +98,7 @@ SITES: tuple[Site, ...] = (
         pixel_m=30.0,
         base_m=150.0,
         steepness=0.6,
-        above_ela=0.07,
+        above_ela=0.085,
         ela_rise_m=90.0,
         gradient_per_year=0.005,
         tree_line_m=650.0,
@@ -120,8 +122,8 @@ SITES: tuple[Site, ...] = (
         pixel_m=30.0,
         base_m=500.0,
         steepness=0.95,
-        above_ela=0.105,
-        ela_rise_m=110.0,
+        above_ela=0.125,
+        ela_rise_m=95.0,
         gradient_per_year=0.011,
         tree_line_m=1450.0,
         inventory_date=dt.date(2000, 2, 24),
@@ -143,7 +145,7 @@ SITES: tuple[Site, ...] = (
         px=768,
         pixel_m=60.0,
         base_m=0.0,
-        steepness=1.0,
+        steepness=0.75,
         above_ela=0.40,
         ela_rise_m=150.0,
         gradient_per_year=0.0016,
@@ -154,6 +156,7 @@ SITES: tuple[Site, ...] = (
             Acquisition(dt.date(2024, 1, 18), cloud=0.08, snow_patches=0.3),
         ),
         most_snow_m=0.4,
+        most_melt_m=0.3,
         debris=0.0,
         smallest_km2=1.2,
         sea=True,

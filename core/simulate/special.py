@@ -64,7 +64,7 @@ def glacier_to_hide(outlines: Outlines) -> int:
     area, still = shapely.area(outlines.then) / 1e6, shapely.area(outlines.now) > 0
     a, _ = shapely.STRtree(outlines.then).query(outlines.then, predicate="dwithin", distance=1000.0)
     neighbours = np.bincount(a, minlength=len(area)).astype(np.float64)
-    neighbours[~still | (area < 0.1) | (area > 1.5)] = np.inf
+    neighbours[~still | (area < 0.25) | (area > 2.0)] = np.inf
     return int(np.argmin(neighbours))
 
 

@@ -93,10 +93,11 @@ def cover(ground: Ground, site: Site, seed: int, acquisition: Acquisition) -> F3
     on_ice = {"snow": snow, "firn": firn, "ice": 1.0 - snow - firn}
 
     lies = ramp(ground.slope, 1.0, 0.55)
-    perennial = ramp(z - snow_line, 120.0, 420.0) * lies * ramp(ground.hollow, -0.3, 0.7)
-    low = 700.0 * acquisition.snow_patches * site.steepness
-    patch = 0.55 * ground.hollow + 0.8 * fractal(z.shape, rng, 2.4, 30.0) + (z - snow_line) / max(low, 60.0)
-    seasonal = ramp(patch, 0.9, 1.3) * lies * min(1.0, 3.0 * acquisition.snow_patches)
+    perennial = ramp(z - snow_line, 200.0, 520.0) * lies * ramp(ground.hollow, -0.3, 0.7)
+    reach_m = 900.0 * acquisition.snow_patches * site.steepness
+    gully = 0.6 * np.clip(ground.hollow, -1.0, 1.3) + 0.55 * fractal(z.shape, rng, 2.2, 24.0)
+    near = np.clip((z - snow_line) / max(reach_m, 1.0), -1.0, 0.6)
+    seasonal = ramp(gully + 1.2 * near, 0.45, 0.85) * ramp(near, -0.95, -0.5) * lies * min(1.0, 4.0 * acquisition.snow_patches)
     off_snow = np.maximum(perennial, seasonal)
     green = np.zeros_like(z) if site.tree_line_m is None else ramp(z, site.tree_line_m + 250.0, site.tree_line_m - 150.0)
     green = green * ramp(ground.slope + 0.12 * ground.texture, 1.05, 0.6) * (1.0 - ground.freshly_bare)
@@ -155,7 +156,7 @@ def _moraines(ice: Ice, glacier: F32, site: Site) -> F32:
     carried = accumulate(receiver, np.where(icy, source, 0.0).ravel()).reshape(surface.shape)
     passed = accumulate(receiver, icy.ravel().astype(np.float64)).reshape(surface.shape)
     share = ndimage.gaussian_filter(np.where(icy, carried, 0.0), 0.6) / (ndimage.gaussian_filter(passed, 0.6) + 12.0)
-    return ramp(enlarge(share, 2, order=1), 0.10, 0.24)
+    return ramp(enlarge(share, 2, order=1), 0.13, 0.30)
 
 
 def _rivers(terrain: F32, site: Site) -> F32:

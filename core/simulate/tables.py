@@ -72,7 +72,7 @@ def site_tables(
             "src_date": f"{site.inventory_date.isoformat()}T00:00:00",
             "cenlon": lon,
             "cenlat": lat,
-            "utm_zone": zone.number,
+            "utm_zone": 0 if zone.polar else (np.floor((lon + 180.0) / 6.0).astype(np.int64) % 60 + 1),
             "area_km2": then.to_crs({"proj": "cea"}).area.to_numpy() / 1e6,
             "primeclass": 0,
             "conn_lvl": 0,

@@ -45,7 +45,7 @@ def _uplift(n: int, site: Site, seed: int) -> NDArray[np.float64]:
     """Relative uplift: a massif in the middle with a ragged border."""
     at = (np.arange(n) + 0.5) / n * 2.0 - 1.0
     radius = np.hypot(at[:, None], at[None, :]) + 0.13 * fractal((n, n), stream(seed, site.name, "uplift"), 3.0, n)
-    return np.asarray(0.3 + 0.7 * ramp(radius, 1.2, 0.6), dtype=np.float64)
+    return np.asarray(0.3 + 0.7 * ramp(radius, *((1.05, 0.35) if site.sea else (1.2, 0.6))), dtype=np.float64)
 
 
 def _evolve(z: NDArray[np.float64], uplift: NDArray[np.float64], cell_km: float, iterations: int, drained: int) -> NDArray[np.float64]:
@@ -90,12 +90,12 @@ def _island(z: F32, site: Site, seed: int) -> F32:
     shore = np.maximum(np.abs(x - 0.5) / 0.47, np.abs(y - 0.5) / 0.455)
     shore = shore + 0.06 * fractal((n, n), stream(seed, site.name, "coast"), 3.4, n / 3, 12.0)
     land = ramp(shore, 1.02, 0.72)
-    plateau = 160.0 * ramp(shore, 0.98, 0.6) + z * land
+    plateau = 500.0 * ramp(shore, 0.98, 0.55) + z * land
     axis = 0.5 + 0.07 * np.sin(6.5 * x + 0.6) + 0.018 * np.sin(19.0 * x)
-    across = np.abs(y - axis) * n * site.pixel_m / (1900.0 + 1500.0 * ramp(x, 0.6, 0.1))
-    floor = 960.0 - 1010.0 * (x - 0.08) / 0.82
-    plateau = plateau + 900.0 * np.exp(-(((x - 0.095) / 0.03) ** 2) - 0.25 * across**2) * ramp(shore, 1.0, 0.9)
-    trough = np.exp(-(across**2.4)) * ramp(x, 0.09, 0.16) * ramp(x, 0.97, 0.9)
+    across = np.abs(y - axis) * n * site.pixel_m / (2300.0 + 1300.0 * ramp(x, 0.6, 0.1))
+    floor = 1400.0 - 1450.0 * (x - 0.08) / 0.82
+    plateau = plateau + 900.0 * np.exp(-(((x - 0.075) / 0.03) ** 2) - 0.25 * across**2) * ramp(shore, 1.0, 0.93)
+    trough = np.exp(-(across**2.4)) * ramp(x, 0.065, 0.115) * ramp(x, 0.97, 0.9)
     shaped = plateau + (floor - plateau) * trough
     return np.asarray(np.where(shore > 1.0, -5.0 - 60.0 * (shore - 1.0), shaped), dtype=np.float32)
 

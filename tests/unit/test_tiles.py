@@ -232,7 +232,7 @@ def test_a_block_outside_the_zone_is_refused(disk):
 
 
 def test_tiles_that_were_never_made_are_an_error_with_a_way_out(disk):
-    with pytest.raises(ConfigError, match="no sar tiles of epoch 2000 in zone utm45n.*icefleet ingest"):
+    with pytest.raises(ConfigError, match=r"no sar tiles of epoch 2000 in zone utm45n.*icefleet ingest"):
         disk.read("2000", ZONE, "sar", LATTICE.block_window(LEFT))
     with pytest.raises(ConfigError, match="no optical tiles of epoch 1999"):
         open_sensor(disk.url, "1999", ZONE, "optical")

@@ -293,6 +293,24 @@ def test_the_inventory_outline_of_an_unseen_glacier_may_be_under_its_neighbour(u
     assert verify_release(url) == []
 
 
+def test_a_part_that_cannot_be_read_does_not_end_the_look_across_regions(url: str) -> None:
+    rows = [area_row(i, square(-20 + 0.02 * i, 64)) for i in range(4)]
+    publish(url, rows + moved([area_row(9, square(-20, 64, 0.08))], "07", 0.0), max_rows=2)
+    Objects(url).put(LAYOUT.part("glacier_area", "06", 0), b"PAR1")
+    assert {"size", "unreadable", "overlap", "inventory-count"} <= checks(url)
+
+
+def test_an_outline_beyond_the_pole_is_a_finding_and_not_an_error(released: str) -> None:
+    for geometry in (square(-20, 89.99), square(-20, 95.0), square(1e6, 64)):
+        change_table(released, AREA, with_cell("geometry", row_of("measured"), geometry.wkb))
+        assert "geometry-bounds" in checks(released)
+
+
+def test_a_file_of_an_unknown_table_is_still_compared_with_the_manifest(released: str) -> None:
+    change_manifest(released, lambda m: [f.update(table="melt", sha256="0") for f in m["files"] if f["key"] == AREA])
+    assert "digest" in checks(released)
+
+
 @pytest.mark.parametrize(("width_m", "found"), [(0.0, False), (4.0, False), (10.0, True)])
 def test_a_sliver_is_tolerated_and_a_row_of_pixels_is_not(width_m: float, found: bool) -> None:
     left, right = shapely.box(0, 0, 0.01, 0.02), shapely.box(0.01 - width_m * M, 0, 0.02, 0.02)
