@@ -95,7 +95,7 @@ class MeasureConfig(_Strict):
     threshold: float = Field(0.5, gt=0, lt=1, description="glacier where the probability reaches this")
     advance_m: float = Field(20.0, ge=0, le=2000, description="ice this far outside the old outline still counts")
     min_observed_fraction: float = Field(
-        0.75, ge=0, le=1, description="below this share of the outline a glacier is not_observed"
+        0.9, ge=0, le=1, description="below this share of the outline a glacier is not_observed"
     )
     min_area_km2: float = Field(0.01, ge=0, description="the inventory's minimum area (RGI: 0.01)")
 

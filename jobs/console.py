@@ -6,6 +6,7 @@ Exit codes: 0 all done · 1 something failed or was quarantined · 2 the configu
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,8 +24,9 @@ from cluster.events import Callback, TaskEvent
 from core.errors import ConfigError, IcefleetError
 
 OK, FAILED, WRONG = 0, 1, 2
-console = Console()
-errors = Console(stderr=True)
+_PLAIN_WIDTH = 140  # where there is no terminal to ask, tables in a log should not be squeezed into 80 columns
+console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
+errors = Console(stderr=True, width=None if sys.stderr.isatty() else _PLAIN_WIDTH)
 
 ConfigPath = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="YAML configuration; see jobs/configs, and --keys for every key")

@@ -10,6 +10,7 @@ import typer
 from cluster.drive import Driven, drive
 from core.config import Config, load_config
 from core.prepare import Prepared, prepare
+from core.quicklook import draw_run
 from jobs.console import (
     FAILED,
     OK,
@@ -37,6 +38,7 @@ def run(
     executor: Executor = None,
     limit: Annotated[int | None, typer.Option(min=1, help="map at most N blocks, and publish nothing yet")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and stop")] = False,
+    maps: Annotated[Path | None, typer.Option(metavar="DIR", help="also draw PNG maps into this folder")] = None,
     as_json: AsJson = False,
     keys: Keys = False,
 ) -> None:
@@ -58,6 +60,9 @@ def run(
         print_inventory_report(prepared)
     driven = execute(prepared, limit=limit, quiet=as_json)
     show_end(prepared, driven, as_json=as_json)
+    if maps is not None and driven.complete:
+        for path in draw_run(prepared.run, maps):
+            errors.print(f"map      {path}")
     raise typer.Exit(OK if driven.clean else FAILED)
 
 

@@ -18,10 +18,12 @@ from urllib.parse import urlsplit
 
 import rasterio
 from affine import Affine
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 
 from core.errors import ConfigError, IcefleetError, PoisonError, SystemicError, TransientError
 
+_CACHE_BYTES = 128 << 20
 _TRUE = {"1", "yes", "true", "on"}
 _REFUSED = re.compile(r"\b(401|403)\b|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|credentials", re.IGNORECASE)
 _NETWORK = re.compile(
@@ -95,7 +97,7 @@ def raster_errors(path: str, what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (RasterioError, OSError) as error:
+    except (RasterioError, CPLE_BaseError, OSError) as error:
         raise classify(error, path, what) from error
 
 
@@ -126,9 +128,11 @@ def error_text(error: BaseException) -> str:
 
 
 def _gdal_options(name: str) -> dict[str, Any]:
+    # GDAL's default is a twentieth of the machine's memory in every process.
     if not name.startswith("/vsi"):
-        return {}
+        return {"GDAL_CACHEMAX": _CACHE_BYTES}
     options: dict[str, Any] = {
+        "GDAL_CACHEMAX": _CACHE_BYTES,
         "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
         "GDAL_HTTP_MAX_RETRY": 4,
         "GDAL_HTTP_RETRY_DELAY": 1,

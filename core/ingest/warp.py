@@ -82,16 +82,18 @@ class SourceGrid:
         if not self.geographic:
             yield from self._part(u, v, 0.0, margin)
             return
+        south, north = float(v.min()), float(v.max())
         if lattice.zone.polar and xmin <= _POLE_M <= xmax and ymin <= _POLE_M <= ymax:
-            pole = math.copysign(90.0, v[0])
-            spans = [(np.array([-180.0, 0.0]), np.append(v, pole)), (np.array([0.0, 180.0]), np.append(v, pole))]
+            south, north = (south, 90.0) if lattice.zone.north else (-90.0, north)
+            spans = [(-180.0, 0.0), (0.0, 180.0)]
         elif np.ptp(u) > 180:
-            spans = [(np.append(u[u >= 0], 180.0), v), (np.append(u[u < 0], -180.0), v)]
+            spans = [(float(u[u >= 0].min()), 180.0), (-180.0, float(u[u < 0].max()))]
         else:
-            spans = [(u, v)]
-        for lon, lat in spans:
+            spans = [(float(u.min()), float(u.max()))]
+        for west, east in spans:
             for turn in (-360.0, 0.0, 360.0):
-                yield from self._part(_ends(lon) + turn, _ends(lat), turn, margin)
+                corners = np.array([west, east, east, west]) + turn, np.array([south, south, north, north])
+                yield from self._part(*corners, turn, margin)
 
     def _part(self, u: NDArray[np.float64], v: NDArray[np.float64], turn: float, margin: int) -> Iterator[SourcePart]:
         a = ~self.transform
@@ -258,11 +260,6 @@ def _warp(
             ) as warped,
         ):
             return np.asarray(warped.read())
-
-
-def _ends(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """All corners of an axis: lowest, lowest, highest, highest would do; two suffice for an upright grid."""
-    return np.array([values.min(), values.max()])
 
 
 @lru_cache(maxsize=1024)

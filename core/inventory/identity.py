@@ -65,7 +65,7 @@ def resolve(table: pd.DataFrame, ids: NDArray[np.object_], geometry: NDArray[np.
             "alone": np.where(here[close], -1, np.arange(len(close))),
             "empty": rows.isna().sum(axis=1).to_numpy(),
             "date": [str(d) if d is not None else "9999" for d in rows["src_date"]],
-            "content": rows.astype(str).agg("\x1f".join, axis=1).to_numpy(),
+            "content": [repr(row) for row in rows.itertuples(index=False, name=None)],
         }
     )
     frame = frame.sort_values(["id", "date", "outline", "empty", "content", "row"], kind="stable")

@@ -56,7 +56,8 @@ COLUMNS = (
     "problem",
     "geometry",
 )
-_TEXT = ("rgi_id", "o1region", "o2region", "glims_id", "glac_name", "version", "source", "zone", "problem")
+_OBJECTS = ("rgi_id", "o1region", "o2region", "glims_id", "src_date", "src_date_precision", "glac_name")
+_OBJECTS += ("version", "source", "zone", "problem")
 # Derived from the rest, or a name of a file: no part of what the sources say.
 _NOT_IN_DIGEST = ("geometry_area_km2", "zone", "source", "geometry")
 _AREA_TOLERANCE = 0.01
@@ -106,7 +107,7 @@ def read_inventory(sources: Sequence[str], regions: Sequence[str] | None) -> Inv
     )
     notes += found
     table["cenlon"], table["cenlat"] = lon, lat
-    table["problem"] = outlines.problem
+    table["problem"] = pd.Series(outlines.problem, dtype=object)
     table["geometry_area_km2"] = area_km2(geometry)
 
     ids = table["rgi_id"].to_numpy(dtype=object)
@@ -264,9 +265,13 @@ def _finish(table: pd.DataFrame, geometry: NDArray[np.object_]) -> gpd.GeoDataFr
     table = table.iloc[order].reset_index(drop=True)
     placed = np.isfinite(table["cenlon"].to_numpy(dtype=np.float64))
     zone = np.full(len(table), None, dtype=object)
-    zone[placed] = home_zones(table["cenlon"].to_numpy()[placed], table["cenlat"].to_numpy()[placed]).astype(object)
+    if placed.any():
+        zone[placed] = home_zones(table["cenlon"].to_numpy()[placed], table["cenlat"].to_numpy()[placed]).astype(object)
     table["zone"] = pd.Series(zone, dtype=object)
-    table = table.astype(dict.fromkeys(_TEXT, object))
+    for name in _OBJECTS:
+        # pandas makes text of arrays with text in them, and NaN of None.
+        values = table[name].astype(object)
+        table[name] = values.where(values.notna(), None)
     return gpd.GeoDataFrame(table, geometry=geometry[order], crs="EPSG:4326")[list(COLUMNS)]
 
 

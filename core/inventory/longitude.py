@@ -102,10 +102,11 @@ def _unwrap(geometry: BaseGeometry) -> BaseGeometry:
 
 def _dissolve(parts: NDArray[np.object_]) -> BaseGeometry:
     """Parts that meet at the antimeridian → one; parts that are invalid stay as they are, for the repair to see."""
+    if not shapely.is_valid(parts).all():
+        return MultiPolygon(list(parts))
     snapped = np.asarray(shapely.transform(parts, _snap_to_seam), dtype=object)
-    if not shapely.is_valid(snapped).all():
-        return MultiPolygon(list(snapped))
-    return shapely.union_all(snapped)
+    # Snapping can flatten a sliver at the seam.
+    return shapely.union_all(only_polygons(shapely.make_valid(snapped, method="structure", keep_collapsed=False)))
 
 
 def _snap_to_seam(xy: NDArray[np.float64]) -> NDArray[np.float64]:

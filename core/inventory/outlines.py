@@ -136,7 +136,7 @@ def subtract_rocks(
     group = np.searchsorted(shared, owner[rock].astype(str))
     order = np.argsort(group, kind="stable")
     parts, row = shapely.get_parts(geometry[rock[order]], return_index=True)
-    union = shapely.union_all(join_parts(parts, group[order][row], len(shared))[:, None], axis=1)
+    union = np.asarray(shapely.union_all(join_parts(parts, group[order][row], len(shared))[:, None], axis=1))
 
     smaller = only_polygons(shapely.difference(geometry[rows], union[np.searchsorted(shared, owner[rows].astype(str))]))
     before, after = area_km2(geometry[rows]), area_km2(smaller)

@@ -31,7 +31,7 @@ class MeasureRules:
 
     threshold: float = 0.5
     advance_m: float = 20.0
-    min_observed_fraction: float = 0.75
+    min_observed_fraction: float = 0.9
     min_area_km2: float = 0.01
 
 

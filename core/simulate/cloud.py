@@ -47,10 +47,11 @@ def make_sky(
     level = float(np.quantile(billow, 1.0 - share)) if share else float(billow.max())
     opacity = ramp(billow, level - 0.1, level + 0.55)
     forbidden = ramp(ndimage.gaussian_filter(clear.astype(np.float32), 5.0), 0.02, 0.12)
-    opacity = opacity * (1.0 - np.maximum(forbidden, _moved(forbidden, pixel_m, sun, -1.0)))
-    away_m = ndimage.distance_transform_edt(~over).astype(np.float32) * np.float32(pixel_m) if over.any() else None
-    if away_m is not None:
-        opacity = np.maximum(opacity, ramp(away_m + 260.0 * np.clip(billow, -2.0, 2.0), 1150.0, 800.0))
+    forbidden = np.maximum(forbidden, _moved(forbidden, pixel_m, sun, -1.0))
+    opacity = np.asarray(opacity * (1.0 - forbidden), dtype=np.float32)
+    if over.any():
+        away_m = np.asarray(ndimage.distance_transform_edt(~over), dtype=np.float32) * np.float32(pixel_m)
+        opacity = np.maximum(opacity, ramp(away_m + 200.0 * np.clip(billow, -2.0, 2.0), 850.0, 550.0))
     shade = 0.85 * _moved(opacity, pixel_m, sun, 1.0)
     mask = np.full(shape, CLEAR, dtype=np.uint8)
     mask[ndimage.binary_dilation(shade > 0.06, iterations=2)] = SHADOW

@@ -41,9 +41,8 @@ def label_glaciers(ice: F32, terrain: F32, pixel_m: float, smallest_km2: float) 
             break
         label = merged
     nearest = ndimage.distance_transform_edt(label < 0, return_distances=False, return_indices=True)
-    _, dense = np.unique(label[tuple(nearest)], return_inverse=True)
-    dense = dense.reshape(label.shape).astype(np.int32)
-    return dense, int(dense.max()) + 1
+    names, dense = np.unique(label[tuple(np.asarray(nearest))], return_inverse=True)
+    return np.asarray(dense.reshape(label.shape), dtype=np.int32), len(names)
 
 
 def _neighbours(label: NDArray[np.integer]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

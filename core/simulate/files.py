@@ -27,7 +27,13 @@ DEMO_RES_M = 60
 
 
 def write_raster(
-    path: Path, data: NDArray[Any], transform: Affine, zone: Zone, nodata: float | None, names: tuple[str, ...], tags: dict[str, str]
+    path: Path,
+    data: NDArray[Any],
+    transform: Affine,
+    zone: Zone,
+    nodata: float | None,
+    names: tuple[str, ...],
+    tags: dict[str, str],
 ) -> None:
     """Tiled, deflated GeoTIFF of (band, rows, cols), labelled as simulated."""
     options = {"predictor": 3 if data.dtype.kind == "f" else 2 if data.dtype.itemsize == 2 else 1, "zlevel": 6}
@@ -58,8 +64,13 @@ def write_raster(
 
 
 def write_scene(
-    folder: Path, site: Site, acquisition: Acquisition, zone: Zone, transform: Affine,
-    stored: NDArray[np.uint16], mask: NDArray[np.uint8],
+    folder: Path,
+    site: Site,
+    acquisition: Acquisition,
+    zone: Zone,
+    transform: Affine,
+    stored: NDArray[np.uint16],
+    mask: NDArray[np.uint8],
 ) -> dict[str, Any]:
     """The two files of a scene; returns its entry of the configuration, with paths relative to `folder`."""
     name = f"SIM-{site.name}-{acquisition.date:%Y%m%d}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.linalg import solve_banded
 
@@ -51,9 +50,14 @@ def grow_ice(terrain: F32, site: Site, seed: int) -> Ice:
     later = np.minimum(later, thick)
     # Never as much as the edge value, or bare rock would grow specks of ice.
     ragged = 0.7 * np.clip(fractal(terrain.shape, stream(seed, site.name, "ice edge"), 2.4, 24.0), -2.0, 2.0)
-    then, now = (enlarge(np.sqrt(h), 4, order=2) - _EDGE_SQRT_M + ragged for h in (thick, later))
+    # A calving front follows the cells of the sea; rounded off it looks like one.
+    round_px = 0.9 if site.sea else 0.0
+    roots = (ndimage.gaussian_filter(np.sqrt(h), round_px) for h in (thick, later))
+    then, now = (enlarge(r, 4, order=2) - _EDGE_SQRT_M + ragged for r in roots)
     surface = terrain + (enlarge(bed + later, 4) - terrain) * ramp(now, -2.0, 2.0)
-    return Ice(then, np.minimum(then, now), np.asarray(surface, dtype=np.float32), enlarge(ela + site.ela_rise_m, 4, order=1))
+    return Ice(
+        then, np.minimum(then, now), np.asarray(surface, dtype=np.float32), enlarge(ela + site.ela_rise_m, 4, order=1)
+    )
 
 
 def _border(site: Site) -> F64:
@@ -79,7 +83,9 @@ def _run(bed: F64, thick: F64, ela: F64, allowed: F64, site: Site, dt_years: flo
         surface = bed + thick
         balance = site.gradient_per_year * (surface - ela)
         # Snow is what the slope lets lie; melt ignores it.
-        balance = np.where(balance > 0.0, np.minimum(balance, site.most_snow_m) * allowed, np.maximum(1.3 * balance, -site.most_melt_m))
+        balance = np.where(
+            balance > 0.0, np.minimum(balance, site.most_snow_m) * allowed, np.maximum(1.3 * balance, -site.most_melt_m)
+        )
         surface = _diffuse(surface + dt_years * balance, bed, thick, site.cell_m, dt_years)
         thick = np.where(land, np.maximum(surface - bed, 0.0), 0.0)
     return thick
@@ -89,7 +95,7 @@ def _diffuse(surface: F64, bed: F64, thick: F64, cell_m: float, dt_years: float)
     """One implicit step of ∂s/∂t = ∇·(Γ H⁵ |∇s|² ∇s), rows then columns (locally one-dimensional splitting)."""
     old = bed + thick
     gy, gx = np.gradient(old, cell_m)
-    slope2 = gx**2 + gy**2
+    slope2: F64 = np.asarray(gx**2 + gy**2)
     for axis in (1, 0):
         s, h, b = (a if axis == 1 else a.T for a in (surface, thick, old))
         g = slope2 if axis == 1 else slope2.T

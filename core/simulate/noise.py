@@ -20,7 +20,9 @@ def stream(seed: int, *names: str) -> np.random.Generator:
     return np.random.default_rng([seed, *(zlib.crc32(n.encode()) for n in names)])
 
 
-def fractal(shape: tuple[int, int], rng: np.random.Generator, slope: float, longest_px: float, shortest_px: float = 2.0) -> F32:
+def fractal(
+    shape: tuple[int, int], rng: np.random.Generator, slope: float, longest_px: float, shortest_px: float = 2.0
+) -> F32:
     """Gaussian noise of power spectrum k^−slope between two wavelengths: (rows, cols) float32, mean 0, variance 1.
 
     Periodic at the borders (spectral synthesis, Fournier et al. 1982, doi:10.1145/358523.358553).
@@ -32,13 +34,14 @@ def fractal(shape: tuple[int, int], rng: np.random.Generator, slope: float, long
     amplitude = np.zeros_like(k)
     amplitude[inside] = k[inside] ** (-slope / 2.0)
     field = fft.irfft2(white * amplitude, s=shape)
-    return ((field - field.mean()) / field.std()).astype(np.float32)
+    return np.asarray((field - field.mean()) / field.std(), dtype=np.float32)
 
 
 def enlarge(coarse: NDArray[np.floating], factor: int, order: int = 3) -> F32:
     """Spline interpolation to `factor` times the pixels over the same ground (pixel corners kept)."""
     return np.asarray(
-        ndimage.zoom(np.asarray(coarse, dtype=np.float32), factor, order=order, mode="nearest", grid_mode=True), dtype=np.float32
+        ndimage.zoom(np.asarray(coarse, dtype=np.float32), factor, order=order, mode="nearest", grid_mode=True),
+        dtype=np.float32,
     )
 
 

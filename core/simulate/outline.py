@@ -7,6 +7,7 @@ are faces of one noded set of lines; the outline of the mapped year lies within 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import contourpy
 import numpy as np
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 
 from core.simulate.divides import label_glaciers
 from core.simulate.glacier import Ice
-from core.simulate.noise import F32
+from core.simulate.noise import F32, F64
+from core.simulate.place import to_pixels, to_zone
 
 Geometries = NDArray[np.object_]
 _MIN_HOLE_KM2 = 0.006
@@ -43,7 +45,7 @@ def draw_outlines(ice: Ice, terrain: F32, transform: Affine, smallest_km2: float
     inner = shapely.point_on_surface(faces)
     shapely.prepare([then, now])
     in_then, in_now = shapely.contains(then, inner), shapely.contains(now, inner)
-    col, row = ~(transform @ Affine.scale(2)) * (shapely.get_x(inner), shapely.get_y(inner))
+    col, row = to_pixels(transform @ Affine.scale(2), shapely.get_x(inner), shapely.get_y(inner))
     owner = label[np.clip(row, 0, label.shape[0] - 1).astype(int), np.clip(col, 0, label.shape[1] - 1).astype(int)]
     wholes = [shapely.union_all(faces[in_then & (owner == i)]) for i in range(n)]
     parts, part_owner = shapely.get_parts(wholes, return_index=True)
@@ -65,18 +67,19 @@ def _contour(field: F32, transform: Affine) -> shapely.Geometry:
     padded[1:-1, 1:-1] = field
     at = np.arange(max(rows, cols) + 2) - 0.5  # centres of pixels, in pixel corners
     generator = contourpy.contour_generator(at[: cols + 2], at[: rows + 2], padded, fill_type="OuterOffset")
-    points, offsets = generator.filled(0.0, np.inf)
+    points, offsets, *_ = cast("tuple[list[F64], list[NDArray[np.uint32]]]", generator.filled(0.0, np.inf))
     xy = np.concatenate(points)
-    x, y = transform * (xy[:, 0], xy[:, 1])
+    x, y = to_zone(transform, xy[:, 0], xy[:, 1])
     ring_of = [np.diff(o).astype(int) for o in offsets]
     ring = np.repeat(np.arange(sum(map(len, ring_of))), np.concatenate(ring_of))
-    rings = shapely.linearrings(np.column_stack([x, y]), indices=ring)
+    rings = np.asarray(shapely.linearrings(np.column_stack([x, y]), indices=ring), dtype=object)
     polygon = np.repeat(np.arange(len(ring_of)), [len(r) for r in ring_of])
     hole = np.concatenate([np.arange(len(r)) > 0 for r in ring_of])
     keep = shapely.area(shapely.polygons(rings)) >= np.where(hole, _MIN_HOLE_KM2, _MIN_PART_KM2) * 1e6
     keep &= keep[np.flatnonzero(~hole)][polygon]
     _, dense = np.unique(polygon[keep], return_inverse=True)
-    return shapely.make_valid(shapely.multipolygons(shapely.polygons(rings[keep], indices=dense)))
+    polygons = np.asarray(shapely.polygons(rings[keep], indices=dense), dtype=object)
+    return shapely.make_valid(shapely.MultiPolygon(list(polygons)))
 
 
 def _divides(label: NDArray[np.int32], transform: Affine) -> Geometries:
@@ -107,5 +110,5 @@ def _without_crumbs(shape: shapely.Geometry) -> shapely.Geometry:
     parts = shapely.get_parts(shape)
     kept = parts[shapely.area(parts) >= _MIN_PART_KM2 * 1e6 / 4]
     if len(kept) == 1:
-        return kept[0]
-    return shapely.multipolygons(kept) if len(kept) else shapely.Polygon()
+        return cast("shapely.Geometry", kept[0])
+    return shapely.MultiPolygon(list(kept)) if len(kept) else shapely.Polygon()

@@ -1,4 +1,4 @@
-"""Steepest-descent (D8) routing over a grid, by pointer doubling: log₂(longest path) array operations, no loop over cells.
+"""Steepest-descent (D8) routing over a grid, by pointer doubling: log₂(longest path) array operations.
 
 Receivers are flat cell numbers; a cell that receives from nobody lower is its own receiver (a root).
 """
@@ -57,9 +57,7 @@ def roots(receiver: Receivers) -> Receivers:
         jump = further
 
 
-def relax_downstream(
-    receiver: Receivers, own: NDArray[np.float64], weight: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def relax_downstream(receiver: Receivers, own: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
     """Solve z = own + weight · z[receiver] along every path (roots must have weight 0)."""
     value, factor, jump = own.copy(), weight.copy(), receiver
     while factor.any():

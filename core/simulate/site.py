@@ -25,9 +25,9 @@ class Site:
 
     px scene pixels of pixel_m metres a side (px a multiple of 16); base_m the lowest elevation; steepness 1 = hillsides
     at 40°; above_ela the share of the ground above the equilibrium line at the inventory's date, which then rises by
-    ela_rise_m; gradient_per_year the mass balance in metres of ice per metre of height, most_snow_m and
-    most_melt_m its limits (a cold coast melts little, so its glaciers reach the sea); tree_line_m None where nothing grows; smallest_km2 the least
-    area of a glacier that has neighbours on the same ice.
+    ela_rise_m; gradient_per_year the mass balance in metres of ice per metre of height, most_snow_m and most_melt_m its
+    limits (a cold coast melts little, so its glaciers reach the sea); tree_line_m None where nothing grows; debris the
+    share of glaciers with a covered tongue; smallest_km2 the least area of a glacier that has neighbours on its ice.
     """
 
     name: str
@@ -81,8 +81,8 @@ SITES: tuple[Site, ...] = (
         tree_line_m=2150.0,
         inventory_date=dt.date(2000, 8, 26),
         scenes=(
-            Acquisition(dt.date(2024, 8, 29), cloud=0.08, snow_patches=0.05),
-            Acquisition(dt.date(2024, 8, 6), cloud=0.1, snow_patches=0.45, swath_edge=True),
+            Acquisition(dt.date(2024, 8, 29), cloud=0.06, snow_patches=0.05),
+            Acquisition(dt.date(2024, 8, 6), cloud=0.06, snow_patches=0.45, swath_edge=True),
         ),
         hides_a_glacier=True,
     ),
@@ -104,7 +104,7 @@ SITES: tuple[Site, ...] = (
         tree_line_m=650.0,
         inventory_date=dt.date(2000, 8, 12),
         scenes=(
-            Acquisition(dt.date(2024, 8, 22), cloud=0.07, snow_patches=0.3),
+            Acquisition(dt.date(2024, 8, 22), cloud=0.05, snow_patches=0.3),
             Acquisition(dt.date(2024, 8, 14), cloud=0.08, snow_patches=0.4),
         ),
         debris=0.15,
@@ -128,8 +128,8 @@ SITES: tuple[Site, ...] = (
         tree_line_m=1450.0,
         inventory_date=dt.date(2000, 2, 24),
         scenes=(
-            Acquisition(dt.date(2024, 3, 9), cloud=0.1, snow_patches=0.05),
-            Acquisition(dt.date(2024, 2, 15), cloud=0.12, snow_patches=0.2),
+            Acquisition(dt.date(2024, 3, 9), cloud=0.06, snow_patches=0.05),
+            Acquisition(dt.date(2024, 2, 15), cloud=0.07, snow_patches=0.2),
         ),
         debris=0.45,
         adds_a_tiny_glacier=True,

@@ -6,6 +6,8 @@ every scene, one under cloud in the first scene only.
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import shapely
 from numpy.typing import NDArray
@@ -20,14 +22,15 @@ from core.simulate.site import Site
 TINY_KM2 = 0.0034  # in the inventory; a 60 m pixel has 0.0036
 _TINY_SHRINKS_TO = 0.62
 _FAR_M = 400.0
+_CLEAR_OF_180_M = 250.0  # so that rounding does not decide the home zone of the glacier's middle
 
 
 def shift_onto_antimeridian(outlines: Outlines, zone: Zone) -> float:
-    """How far east (m) the site must move for 180° to cut its largest glacier through the middle."""
+    """How far east (m) the site must move for 180° to cut its largest glacier just east of its middle."""
     middle = shapely.point_on_surface(outlines.then[0])
     _, lat = zone.unproject_points(np.array([middle.x]), np.array([middle.y]))
     x, _ = zone.project_points(np.array([180.0]), lat)
-    return float(np.round(x[0] - middle.x, 1))
+    return float(np.round(x[0] - middle.x, 1)) - _CLEAR_OF_180_M
 
 
 def move(outlines: Outlines, east_m: float) -> Outlines:
@@ -39,7 +42,9 @@ def move(outlines: Outlines, east_m: float) -> Outlines:
     return Outlines(shapely.transform(outlines.then, shifted), shapely.transform(outlines.now, shifted))
 
 
-def add_tiny_glacier(outlines: Outlines, ice: Ice, corner: tuple[float, float], site: Site, rng: np.random.Generator) -> Outlines:
+def add_tiny_glacier(
+    outlines: Outlines, ice: Ice, corner: tuple[float, float], site: Site, rng: np.random.Generator
+) -> Outlines:
     """One glacieret of TINY_KM2 as the last entry, on the highest gentle ground away from all other ice."""
     gy, gx = np.gradient(ndimage.gaussian_filter(ice.surface, 2.0), site.pixel_m)
     away_m = ndimage.distance_transform_edt(ice.then <= 0) * site.pixel_m
@@ -52,17 +57,27 @@ def add_tiny_glacier(outlines: Outlines, ice: Ice, corner: tuple[float, float], 
     radius = 1.0 + 0.12 * np.sin(2 * angle + rng.uniform(0, 6)) + 0.07 * np.sin(3 * angle + rng.uniform(0, 6))
     unit = shapely.Polygon(np.column_stack([radius * np.cos(angle), radius * np.sin(angle)]))
     centre = np.array([corner[0] + (col + 0.5) * site.pixel_m, corner[1] - (row + 0.5) * site.pixel_m])
-    then, now = (
-        shapely.transform(unit, lambda xy, k=np.sqrt(share * TINY_KM2 * 1e6 / unit.area): centre + k * xy)
-        for share in (1.0, _TINY_SHRINKS_TO)
-    )
-    return Outlines(np.append(outlines.then, then), np.append(outlines.now, now))
+    then, now = (_scaled(unit, centre, share * TINY_KM2 * 1e6) for share in (1.0, _TINY_SHRINKS_TO))
+    return Outlines(_with(outlines.then, then), _with(outlines.now, now))
+
+
+def _scaled(unit: shapely.Polygon, centre: F64, area_m2: float) -> shapely.Geometry:
+    factor = np.sqrt(area_m2 / unit.area)
+
+    def scaled(xy: F64) -> F64:
+        return np.asarray(centre + factor * xy)
+
+    return cast("shapely.Geometry", shapely.transform(unit, scaled))
+
+
+def _with(shapes: NDArray[np.object_], last: shapely.Geometry) -> NDArray[np.object_]:
+    return np.concatenate([shapes, np.array([last], dtype=object)])
 
 
 def glacier_to_hide(outlines: Outlines) -> int:
-    """A middling glacier that still has ice and few neighbours within a kilometre."""
+    """A middling glacier that still has ice and few neighbours under the same cloud."""
     area, still = shapely.area(outlines.then) / 1e6, shapely.area(outlines.now) > 0
-    a, _ = shapely.STRtree(outlines.then).query(outlines.then, predicate="dwithin", distance=1000.0)
+    a, _ = shapely.STRtree(outlines.then).query(outlines.then, predicate="dwithin", distance=1600.0)
     neighbours = np.bincount(a, minlength=len(area)).astype(np.float64)
     neighbours[~still | (area < 0.25) | (area > 2.0)] = np.inf
     return int(np.argmin(neighbours))

@@ -66,7 +66,9 @@ def cast_shadow(surface: F32, pixel_m: float, sun: Sun) -> F32:
     turned = ndimage.affine_transform(
         surface, turn, centre - turn @ np.full(2, (n - 1) / 2.0), output_shape=(n, n), order=1, mode="nearest"
     )
-    ray = turned - (np.arange(n, dtype=np.float32) * np.float32(pixel_m * np.tan(np.radians(sun.elevation_deg))))[:, None]
+    ray = (
+        turned - (np.arange(n, dtype=np.float32) * np.float32(pixel_m * np.tan(np.radians(sun.elevation_deg))))[:, None]
+    )
     hidden = np.maximum.accumulate(ray[::-1], axis=0)[::-1] - ray
     back = ndimage.affine_transform(
         hidden, turn.T, np.full(2, (n - 1) / 2.0) - turn.T @ centre, output_shape=surface.shape, order=1, mode="nearest"

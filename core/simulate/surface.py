@@ -65,7 +65,9 @@ def survey_ground(site: Site, seed: int, terrain: F32, ice: Ice, outlines: Outli
     gy, gx = np.gradient(ice.surface, site.pixel_m)
     slope = np.hypot(gx, gy).astype(np.float32)
     bare = np.clip(before - glacier, 0.0, 1.0)
-    hollow = (ndimage.gaussian_filter(terrain, 5.0) - terrain) / np.float32(0.25 * site.pixel_m)
+    hollow = (ndimage.gaussian_filter(terrain, 5.0) - ndimage.gaussian_filter(terrain, 1.2)) / np.float32(
+        0.25 * site.pixel_m
+    )
     calm = ndimage.gaussian_filter(slope, 2.0)
     lake = bare * ramp(calm, 0.2, 0.12) * (0.0 if site.sea else 1.0)
     return Ground(
@@ -85,22 +87,26 @@ def survey_ground(site: Site, seed: int, terrain: F32, ice: Ice, outlines: Outli
 def cover(ground: Ground, site: Site, seed: int, acquisition: Acquisition) -> F32:
     """Shares of CLASSES at one date: (class, rows, cols) float32, each pixel adding up to 1."""
     rng = stream(seed, site.name, "season", acquisition.date.isoformat())
-    z = ground.surface + 45.0 * fractal(ground.surface.shape, rng, 2.6, 60.0)
+    z = ground.surface + 45.0 * fractal(ground.surface.shape, rng, 2.6, 60.0, 4.0)
     snow_line = ground.snow_line_m - 110.0 * acquisition.snow_patches
     snow = ramp(z - snow_line, 40.0, 260.0)
     firn = ramp(z - snow_line, -90.0, 60.0) * (1.0 - snow)
     debris = ground.debris
     on_ice = {"snow": snow, "firn": firn, "ice": 1.0 - snow - firn}
 
-    lies = ramp(ground.slope, 1.0, 0.55)
+    lies = ramp(ndimage.gaussian_filter(ground.slope, 1.5), 0.95, 0.6)
     perennial = ramp(z - snow_line, 200.0, 520.0) * lies * ramp(ground.hollow, -0.3, 0.7)
     reach_m = 900.0 * acquisition.snow_patches * site.steepness
-    gully = 0.6 * np.clip(ground.hollow, -1.0, 1.3) + 0.55 * fractal(z.shape, rng, 2.2, 24.0)
+    gully = 0.6 * np.clip(ground.hollow, -1.0, 1.3) + 0.55 * fractal(z.shape, rng, 2.2, 24.0, 5.0)
     near = np.clip((z - snow_line) / max(reach_m, 1.0), -1.0, 0.6)
-    seasonal = ramp(gully + 1.2 * near, 0.45, 0.85) * ramp(near, -0.95, -0.5) * lies * min(1.0, 4.0 * acquisition.snow_patches)
+    seasonal = (
+        ramp(gully + 1.2 * near, 0.45, 0.85) * ramp(near, -0.95, -0.5) * lies * min(1.0, 4.0 * acquisition.snow_patches)
+    )
     off_snow = np.maximum(perennial, seasonal)
-    green = np.zeros_like(z) if site.tree_line_m is None else ramp(z, site.tree_line_m + 250.0, site.tree_line_m - 150.0)
-    green = green * ramp(ground.slope + 0.12 * ground.texture, 1.05, 0.6) * (1.0 - ground.freshly_bare)
+    green = (
+        np.zeros_like(z) if site.tree_line_m is None else ramp(z, site.tree_line_m + 250.0, site.tree_line_m - 150.0)
+    )
+    green = green * ramp(ground.slope + 0.12 * ground.texture, 1.35, 0.8) * (1.0 - ground.freshly_bare)
     tree_line = -1e4 if site.tree_line_m is None else site.tree_line_m - 350.0
     forest = green * ramp(z + 40.0 * ground.texture, tree_line + 60.0, tree_line - 60.0)
     sea = ramp(ground.surface, 2.0, -2.0) if site.sea else np.zeros_like(z)
@@ -133,8 +139,8 @@ def _debris(site: Site, seed: int, ice: Ice, outlines: Outlines, glacier: F32, t
     n = len(outlines.now)
     number = burn(outlines.now, np.arange(1, n + 1, dtype=np.int32), shape, transform)
     index = np.arange(n + 1)
-    low = np.nan_to_num(ndimage.minimum(ice.surface, number, index))
-    high = np.nan_to_num(ndimage.maximum(ice.surface, number, index))
+    low = ndimage.minimum(ice.surface, number, index)
+    high = ndimage.maximum(ice.surface, number, index)
     height = (ice.surface - low[number]) / np.maximum(high - low, 1.0)[number]
     rng = stream(seed, site.name, "debris")
     reach = np.where(rng.random(n + 1) < site.debris, rng.uniform(0.12, 0.34, n + 1), -1.0)

@@ -16,10 +16,12 @@ from affine import Affine
 from numpy.typing import NDArray
 from pyproj import Geod
 from scipy import ndimage
+from shapely import affinity
 
 from core.grid import Zone
 from core.simulate.noise import F32
 from core.simulate.outline import Outlines
+from core.simulate.place import to_pixels, to_zone
 from core.simulate.site import Site
 from core.simulate.surface import burn
 
@@ -43,16 +45,23 @@ def to_degrees(shapes: Geometries, zone: Zone) -> Geometries:
     bounds = shapely.bounds(world)
     out = world.copy()
     for i in np.flatnonzero((bounds[:, 2] > 180.0) | (bounds[:, 0] < -180.0)):
-        copies = [shapely.transform(world[i], lambda xy, k=k: xy + np.array([k, 0.0])) for k in (-360.0, 0.0, 360.0)]
-        parts = shapely.get_parts(shapely.intersection(copies, shapely.box(-180.0, -90.0, 180.0, 90.0)))
-        parts = shapely.get_parts(parts)
+        turns = [affinity.translate(world[i], xoff=k) for k in (-360.0, 0.0, 360.0)]
+        inside = shapely.intersection(np.array(turns, dtype=object), shapely.box(-180.0, -90.0, 180.0, 90.0))
+        parts = shapely.get_parts(shapely.get_parts(inside))
         parts = parts[shapely.area(parts) > 0]
-        out[i] = parts[0] if len(parts) == 1 else shapely.multipolygons(parts)
+        out[i] = parts[0] if len(parts) == 1 else shapely.MultiPolygon(list(parts))
     return np.asarray(shapely.orient_polygons(out), dtype=object)
 
 
 def site_tables(
-    site: Site, outlines: Outlines, zone: Zone, surface: F32, debris: F32, transform: Affine, observed: F32, special: list[str]
+    site: Site,
+    outlines: Outlines,
+    zone: Zone,
+    surface: F32,
+    debris: F32,
+    transform: Affine,
+    observed: F32,
+    special: list[str],
 ) -> SiteTables:
     """Both tables of a site. observed: share of each glacier that some scene saw; special: why it is there, or ''."""
     n = len(outlines.then)
@@ -90,7 +99,8 @@ def site_tables(
         inventory.loc[inventory["zmin_m"] < 12.0, "term_type"] = 1
     still = burn(outlines.now, np.arange(1, n + 1, dtype=np.int32), surface.shape, transform)
     area_km2 = np.array([abs(_GEOD.geometry_area_perimeter(g)[0]) for g in now]) / 1e6
-    covered = np.nan_to_num(ndimage.mean(debris, still, np.arange(1, n + 1)))
+    pixels = np.bincount(still.ravel(), minlength=n + 1)[1:]
+    covered = np.bincount(still.ravel(), weights=debris.ravel(), minlength=n + 1)[1:] / np.maximum(pixels, 1)
     truth = gpd.GeoDataFrame(
         {
             "rgi_id": ids,
@@ -116,7 +126,7 @@ def _relief(
     index = np.arange(1, len(then) + 1)
     lost = np.setdiff1d(index, number)
     x, y = _xy(shapely.point_on_surface(then[lost - 1]))
-    col, row = ~transform * (x, y)
+    col, row = to_pixels(transform, x, y)
     number[row.astype(int), col.astype(int)] = lost
     south, east = np.gradient(surface, site.pixel_m)
     mean_east, mean_south = ndimage.mean(east, number, index), ndimage.mean(south, number, index)
@@ -124,7 +134,7 @@ def _relief(
     convergence = np.zeros(len(then)) if not zone.polar else -np.asarray(site.lon)
     aspect = (np.degrees(np.arctan2(-mean_east, mean_south)) + convergence) % 360.0
     low = np.array(ndimage.minimum_position(surface, number, index))
-    term_x, term_y = transform * (low[:, 1] + 0.5, low[:, 0] + 0.5)
+    term_x, term_y = to_zone(transform, low[:, 1] + 0.5, low[:, 0] + 0.5)
     lon, lat = zone.unproject_points(term_x, term_y)
     return {
         "termlon": lon,
@@ -142,7 +152,9 @@ def _relief(
 
 def _length_m(shapes: Geometries) -> NDArray[np.float64]:
     """Longer side of the smallest rectangle around each: a stand-in for a centre line."""
-    xy = shapely.get_coordinates(shapely.get_exterior_ring(shapely.oriented_envelope(shapes))).reshape(len(shapes), -1, 2)
+    xy = shapely.get_coordinates(shapely.get_exterior_ring(shapely.oriented_envelope(shapes))).reshape(
+        len(shapes), -1, 2
+    )
     return np.asarray(np.linalg.norm(np.diff(xy[:, :3], axis=1), axis=2).max(axis=1))
 
 

@@ -48,7 +48,9 @@ def _uplift(n: int, site: Site, seed: int) -> NDArray[np.float64]:
     return np.asarray(0.3 + 0.7 * ramp(radius, *((1.05, 0.35) if site.sea else (1.2, 0.6))), dtype=np.float64)
 
 
-def _evolve(z: NDArray[np.float64], uplift: NDArray[np.float64], cell_km: float, iterations: int, drained: int) -> NDArray[np.float64]:
+def _evolve(
+    z: NDArray[np.float64], uplift: NDArray[np.float64], cell_km: float, iterations: int, drained: int
+) -> NDArray[np.float64]:
     """Implicit steps of dz/dt = U − K √A · slope (Braun & Willett 2013, doi:10.1016/j.geomorph.2012.10.008), km.
 
     U/K is such that a hillside has a slope of 0.85; the borders are base level.
@@ -75,7 +77,9 @@ def _bend(z: F32, site: Site, seed: int) -> F32:
     for i, axis in enumerate(("north", "east")):
         for wavelength, amplitude in ((180.0, 7.0), (60.0, 1.6)):
             rng = stream(seed, site.name, "bend", axis, str(wavelength))
-            shift[i] += amplitude * enlarge(fractal((z.shape[0] // 4, z.shape[1] // 4), rng, 3.0, wavelength / 4, wavelength / 10), 4)
+            shift[i] += amplitude * enlarge(
+                fractal((z.shape[0] // 4, z.shape[1] // 4), rng, 3.0, wavelength / 4, wavelength / 10), 4
+            )
     at = np.indices(z.shape, dtype=np.float32) + shift
     return np.asarray(ndimage.map_coordinates(z, at, order=1, mode="nearest"), dtype=np.float32)
 

@@ -1,7 +1,7 @@
 """Builds the SIMULATED demo world: mountains, glaciers that retreat, two clouded scenes of each site, and the truth.
 
-Deterministic: the same seed and sites give the same arrays and tables, byte for byte. A few minutes of nobody's
-computer and no network: everything a first run of the whole system needs. Shows no real place.
+Deterministic: the same seed and sites give the same arrays and tables, byte for byte. Needs no network and
+about half a minute; holds everything a first run of the whole system needs. Shows no real place.
 """
 
 from __future__ import annotations
@@ -63,9 +63,7 @@ class _Placed:
     special: dict[int, str]
 
 
-def build_world(
-    out: Path, seed: int = 7, progress: Progress | None = None, sites: Sequence[Site] = SITES
-) -> World:
+def build_world(out: Path, seed: int = 7, progress: Progress | None = None, sites: Sequence[Site] = SITES) -> World:
     """Write outlines.gpkg, truth.parquet, scenes/, dem/ and demo.yaml under `out`.
 
     progress is called with (what is being done, share done 0–1). Files of the same name are replaced.
@@ -111,7 +109,9 @@ def _place(site: Site, seed: int) -> _Placed:
     if site.adds_a_tiny_glacier:
         outlines = add_tiny_glacier(outlines, ice, (left, top), site, stream(seed, site.name, "tiny"))
         special[len(outlines.then) - 1] = "smaller_than_a_pixel"
-    return _Placed(site, zone, transform, outlines, survey_ground(site, seed, terrain, ice, outlines, transform), special)
+    return _Placed(
+        site, zone, transform, outlines, survey_ground(site, seed, terrain, ice, outlines, transform), special
+    )
 
 
 def _photograph(placed: _Placed, seed: int, out: Path) -> tuple[list[Sky], list[dict[str, Any]]]:
@@ -121,8 +121,6 @@ def _photograph(placed: _Placed, seed: int, out: Path) -> tuple[list[Sky], list[
     hidden = glacier_to_hide(placed.outlines) if site.hides_a_glacier else None
     always = placed.outlines.then[hidden] if hidden is not None else shapely.Polygon()
     first_only, half = half_of_a_large_glacier(placed.outlines, None if hidden is None else always)
-    if hidden is not None:
-        placed.special[hidden] = "hidden"
     placed.special.setdefault(first_only, "partly_cloudy")
     skies: list[Sky] = []
     entries: list[dict[str, Any]] = []
@@ -137,7 +135,9 @@ def _photograph(placed: _Placed, seed: int, out: Path) -> tuple[list[Sky], list[
         entries.append(write_scene(out, site, acquisition, zone, placed.transform, stored, sky.mask))
         skies.append(sky)
     dem = np.round(ground.surface, 1)[None]
-    write_raster(out / f"dem/SIM-{site.name}-dem.tif", dem, placed.transform, zone, None, ("elevation_m",), {"UNITS": "m"})
+    write_raster(
+        out / f"dem/SIM-{site.name}-dem.tif", dem, placed.transform, zone, None, ("elevation_m",), {"UNITS": "m"}
+    )
     return skies, entries
 
 
@@ -151,7 +151,15 @@ def _tabulate(placed: _Placed, skies: list[Sky]) -> SiteTables:
     number = burn(placed.outlines.then, np.arange(1, n + 1, dtype=np.int32), shape, placed.transform)
     seen = np.any([~sky.invalid for sky in skies], axis=0)
     observed = observed_share(number, seen, n)
-    special = [placed.special.get(i, "") for i in range(n)]
+    # A cloud big enough to hide one glacier may swallow a small neighbour too.
+    special = ["hidden" if observed[i] == 0.0 else placed.special.get(i, "") for i in range(n)]
     return site_tables(
-        placed.site, placed.outlines, placed.zone, placed.ground.surface, placed.ground.debris, placed.transform, observed, special
+        placed.site,
+        placed.outlines,
+        placed.zone,
+        placed.ground.surface,
+        placed.ground.debris,
+        placed.transform,
+        observed,
+        special,
     )

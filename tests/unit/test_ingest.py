@@ -16,7 +16,8 @@ from affine import Affine
 from pyproj import Transformer
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
-from rasterio.warp import reproject
+from rasterio.vrt import WarpedVRT
+from scipy.ndimage import binary_erosion
 
 from core.config import Config
 from core.errors import ConfigError, PoisonError, SystemicError
@@ -134,10 +135,9 @@ def test_a_linear_field_lands_within_a_twentieth_of_a_pixel(name, store, tmp_pat
     path = raster(tmp_path / "field.tif", linear_fields(transform, rows, cols, crs), transform, crs)
     read = ingested(store, config(scene(path, {"red": 1, "nir": 2})))
     column, row = read.values[2] / STEP, read.values[3] / STEP
-    inside = read.observed
-    # Near the edges of a source that is not larger than the block bilinear has fewer neighbours.
-    inside[:2], inside[-2:], inside[:, :2], inside[:, -2:] = False, False, False, False
-    assert inside.mean() > 0.6
+    # Within half a source pixel of its edge a source has no second neighbour to interpolate with.
+    inside = binary_erosion(read.observed, iterations=2, border_value=1)
+    assert inside.mean() > 0.7
     assert np.abs(column - (np.arange(256) + 0.5))[inside].max() < 0.05
     assert np.abs(row - (np.arange(256) + 0.5)[:, None])[inside].max() < 0.05
 
@@ -160,26 +160,29 @@ def test_the_area_or_point_tag_does_not_shift(point, store, tmp_path):
     assert np.abs(read.values[2] / STEP - (np.arange(256) + 0.5)).max() < 0.05
 
 
-@pytest.mark.parametrize("name", ["lonlat", "lonlat-fine", "next-zone"])
-def test_values_equal_gdals_own_warp(name, store, tmp_path):
+@pytest.mark.parametrize(("name", "res_m"), [("lonlat", 60), ("lonlat-fine", 120), ("next-zone", 60)])
+def test_values_equal_gdals_own_warp(name, res_m, store, tmp_path):
     transform, rows, cols, crs = SOURCES[name]
     wave = np.sin(np.arange(cols) / 9.0)[None] * np.cos(np.arange(rows) / 7.0)[:, None]
     path = raster(tmp_path / "a.tif", (0.5 + 0.4 * wave).astype(np.float32), transform, crs)
-    read = ingested(store, config(scene(path, {"red": 1})))
-    expected = np.full((256, 256), np.nan, np.float32)
-    with rasterio.open(path) as d:
-        reproject(
-            rasterio.band(d, 1),
-            expected,
-            dst_transform=LATTICE.transform(WINDOW),
-            dst_crs=CRS.from_epsg(ZONE.epsg),
-            dst_nodata=np.nan,
+    read = ingested(store, config(scene(path, {"red": 1}), res_m=res_m))
+    lattice = Lattice(ZONE, res_m)
+    with (
+        rasterio.open(path) as d,
+        WarpedVRT(
+            d,
+            crs=CRS.from_epsg(ZONE.epsg),
+            transform=lattice.transform(lattice.block_window(BLOCK)),
+            width=lattice.block_px,
+            height=lattice.block_px,
+            nodata=np.nan,
             resampling=Resampling.average if "fine" in name else Resampling.bilinear,
-            tolerance=0.0,
-        )
-    both = read.observed & np.isfinite(expected)
-    assert both.mean() > 0.6
-    assert np.abs(read.values[2] - expected)[both].max() < 1e-3
+            tolerance=0.01,
+        ) as warped,
+    ):
+        expected = warped.read(1)
+    assert read.observed.all()
+    assert np.abs(read.values[2] - expected).max() < 3e-4
 
 
 def test_pieces_of_a_block_meet_without_a_seam(store, tmp_path, monkeypatch):
@@ -441,10 +444,10 @@ def test_a_truncated_raster_is_poison_that_names_file_and_block(compress, store,
 
 
 def test_flipped_bytes_in_a_compressed_raster_are_poison(store, tmp_path):
-    values = np.random.default_rng(0).random((1, 400, 400), dtype=np.float32)
+    values = np.sin(np.arange(400 * 400) / 99.0).astype(np.float32).round(3).reshape(1, 400, 400)
     path = raster(tmp_path / "bad.tif", values, grid()[0], compress="deflate", tiled=True)
     data = bytearray(path.read_bytes())
-    for i in range(len(data) // 2, len(data) // 2 + 4000):
+    for i in range(len(data) // 2, len(data) // 2 + 400):
         data[i] ^= 0xFF
     path.write_bytes(bytes(data))
     with pytest.raises(PoisonError, match=r"bad\.tif"):

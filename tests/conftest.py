@@ -1,0 +1,19 @@
+"""Fixtures that every folder of tests shares."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """The folder of real sample data: $ICEFLEET_SAMPLES, by default ../shared/samples beside the repository."""
+    path = Path(os.environ.get("ICEFLEET_SAMPLES", ROOT.parent / "shared" / "samples"))
+    if not path.is_dir():
+        pytest.skip(f"no sample data at {path}; point ICEFLEET_SAMPLES at a copy")
+    return path
