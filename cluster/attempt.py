@@ -59,7 +59,9 @@ def _aside(worker: Worker, failure: Failure, retries: int) -> Outcome:
 def give_up(run_url: str, stage: str, unit: str, losses: int) -> Outcome:
     """Set aside a unit whose process died `losses` times: more likely its own doing than bad luck."""
     error = DeviceError(
-        f"{stage} {unit}", found=f"its process died {losses} times", fix="look for an out-of-memory kill in the system log"
+        f"{stage} {unit}",
+        found=f"its process died {losses} times",
+        fix="look for an out-of-memory kill in the system log",
     )
     failure = Failure.of(stage, unit, error)
     Ledger(Objects(run_url)).quarantine(failure)

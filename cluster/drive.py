@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -30,8 +30,8 @@ class Tally:
 
     done: Counter[str] = field(default_factory=Counter)
     quarantined: list[TaskEvent] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
-    seconds: Counter[str] = field(default_factory=Counter)
+    counts: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     def __call__(self, event: TaskEvent) -> None:
         if event.kind == "done":

@@ -8,6 +8,7 @@ object store to an actor and back, never through Ray. Constructors take URLs.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -87,7 +88,12 @@ def connected(address: str | None) -> Iterator[None]:
     target = address or os.environ.get("RAY_ADDRESS")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
-        ray.init(address=target, include_dashboard=None if target else False, log_to_driver=False, logging_level="error")
+        ray.init(
+            address=target,
+            include_dashboard=None if target else False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
     except ConnectionError as error:
         raise SystemicError(
             f"Ray cluster {target}", found=str(error), fix="start one with `ray start --head`, or drop the address"
@@ -103,11 +109,12 @@ class Fleet:
 
     def __init__(self, run_url: str, regions: Sequence[str], execution: ExecutionConfig) -> None:
         self._run_url = run_url
-        self._shards = {region: RegionShard.remote(run_url, region) for region in regions}  # type: ignore[attr-defined]
+        self._shards = {region: _actor(RegionShard).remote(run_url, region) for region in regions}
         mappers, surveyors, share = _size(execution)
         self._seats = [_Seat(actor, "shard", region) for region, actor in self._shards.items()]
-        self._seats += [_Seat(Mapper.options(**share).remote(run_url), "mapper") for _ in range(mappers)]  # type: ignore[attr-defined]
-        self._seats += [_Seat(Surveyor.options(num_cpus=share["num_cpus"]).remote(run_url), "surveyor") for _ in range(surveyors)]  # type: ignore[attr-defined]
+        self._seats += [_Seat(_actor(Mapper, **share).remote(run_url), "mapper") for _ in range(mappers)]
+        cpu = {"num_cpus": share["num_cpus"]}
+        self._seats += [_Seat(_actor(Surveyor, **cpu).remote(run_url), "surveyor") for _ in range(surveyors)]
 
     def units(self, settled: Settled, *, ingest_only: bool) -> list[Unit]:
         """What remains, as every shard sees it."""
@@ -153,9 +160,14 @@ class Fleet:
             ray.kill(seat.actor)
 
 
+def _actor(kind: Any, **resources: float) -> Any:
+    """An actor class with these resources; ray's own types do not know what its decorator adds."""
+    return kind.options(**resources)
+
+
 def _size(execution: ExecutionConfig) -> tuple[int, int, dict[str, float]]:
     """(mappers, surveyors, resources of a mapper) for the cluster as it is now."""
-    resources = ray.cluster_resources()
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     cpus, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
     share: dict[str, float] = {"num_gpus": 1, "num_cpus": 1} if gpus else {"num_cpus": 1}
     mappers = execution.mappers or gpus or max(1, cpus // 2)

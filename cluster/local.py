@@ -99,9 +99,7 @@ def report(unit: Unit, outcome: Outcome, callback: Callback) -> None:
     for _ in range(outcome.retries):
         callback(TaskEvent("retried", unit.stage, unit.name, unit.region))
     if outcome.result is not None:
-        callback(
-            TaskEvent("done", unit.stage, unit.name, unit.region, outcome.result.seconds, outcome.result.counts)
-        )
+        callback(TaskEvent("done", unit.stage, unit.name, unit.region, outcome.result.seconds, outcome.result.counts))
     elif outcome.failure is not None:
         callback(TaskEvent("quarantined", unit.stage, unit.name, unit.region, message=outcome.failure.message))
 

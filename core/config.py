@@ -197,9 +197,13 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), env: Mapping[st
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{line}", found=str(getattr(error, "problem", error)), expected="valid YAML") from error
+        raise ConfigError(
+            f"{path}{line}", found=str(getattr(error, "problem", error)), expected="valid YAML"
+        ) from error
     if not isinstance(data, dict):
-        raise ConfigError(str(path), found=type(data).__name__, expected="a mapping of keys such as name, year, inventory")
+        raise ConfigError(
+            str(path), found=type(data).__name__, expected="a mapping of keys such as name, year, inventory"
+        )
     for override in overrides:
         _apply_override(data, override)
     data = _fill_variables(data, os.environ if env is None else env, str(path))

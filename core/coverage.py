@@ -25,9 +25,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
-def coverage_share(
-    geometry: NDArray[np.object_], lattice: Lattice, window: PixelWindow
-) -> NDArray[np.float32]:
+def coverage_share(geometry: NDArray[np.object_], lattice: Lattice, window: PixelWindow) -> NDArray[np.float32]:
     """Share of each pixel of `window` covered by any of the polygons: (rows, cols) float32 in [0, 1].
 
     geometry: shapely (multi)polygons in the metres of the lattice's zone; shares of several add up and are clipped.

@@ -19,7 +19,6 @@ from core.layout import RunLayout
 from core.objects import Objects
 
 
-
 @dataclass(frozen=True)
 class Failure:
     """Why a unit was set aside. kind: name of the failure class; message: one line; traceback: for the developer."""
@@ -104,5 +103,3 @@ def _parse(stored: bytes, key: str) -> dict[str, Any]:
             key, found="bytes that are no JSON", expected="a marker", fix="delete it and run again"
         ) from error
     return marker
-
-

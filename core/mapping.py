@@ -125,7 +125,7 @@ def _around(
     reach = buffer_m + 2 * lattice.res_m
     west, south, east, north = shapely.bounds(outlines).T
     near = (east > xmin - reach) & (west < xmax + reach) & (north > ymin - reach) & (south < ymax + reach)
-    return outlines[near]
+    return np.asarray(outlines[near], dtype=object)
 
 
 def _on_lattice(

@@ -77,9 +77,7 @@ class Mosaic:
                 raise PoisonError(
                     join_url(self.url, key), found="no mosaic", expected="the arrays that mapping wrote"
                 ) from error
-            self._open[lattice] = cast(
-                "tuple[zarr.Array[Any], zarr.Array[Any]]", (group[PROBABILITY], group[SCENE])
-            )
+            self._open[lattice] = cast("tuple[zarr.Array[Any], zarr.Array[Any]]", (group[PROBABILITY], group[SCENE]))
         return self._open[lattice]
 
 

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -41,7 +41,7 @@ def normalise_url(url: str, base: Path | None = None) -> str:
     Raises ConfigError for any other scheme or an s3 URL without a bucket.
     """
     if "://" not in url:
-        path = Path(os.path.expanduser(url))
+        path = Path(url).expanduser()
         return ((base or Path.cwd()) / path).resolve().as_uri()
     parts = urlsplit(url)
     if parts.scheme not in SCHEMES:
@@ -218,4 +218,4 @@ def _open_s3(url: str, aws: tuple[tuple[str, str], ...]) -> obstore.store.S3Stor
         from obstore.auth.boto3 import Boto3CredentialProvider
 
         options["credential_provider"] = Boto3CredentialProvider()
-    return cast(obstore.store.S3Store, obstore.store.S3Store.from_url(url, **options))
+    return obstore.store.S3Store.from_url(url, **options)

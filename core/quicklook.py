@@ -112,9 +112,7 @@ def _draw(run: Run, zone: Zone, old: gpd.GeoDataFrame, new: gpd.GeoDataFrame, pa
     figure.savefig(path)
 
 
-def _background(
-    run: Run, lattice: Lattice, window: PixelWindow, axes: Axes
-) -> tuple[float, float, float, float]:
+def _background(run: Run, lattice: Lattice, window: PixelWindow, axes: Axes) -> tuple[float, float, float, float]:
     """True colour where there is red, green and blue; the first band of the first sensor in grey where not.
 
     Returns the bounds worth showing: those of what was observed, and some room, within the window.
@@ -125,7 +123,7 @@ def _background(
     source = Lattice(lattice.zone, run.resolution(need.sensor))
     have = source.cover(lattice.bounds_m(window))
     image = _decimated(run, source, have, need.sensor, _RGB if colour else entry.band_names[:1])
-    seen = np.isfinite(image).all(axis=0)
+    seen = np.asarray(np.isfinite(image).all(axis=0))
     low, high = np.nanpercentile(image, [1, 98]) if seen.any() else (0.0, 1.0)
     shown = np.clip((image - low) / max(1e-9, high - low), 0, 1) ** 0.7
     shown = np.where(seen, shown, 0.85)

@@ -24,9 +24,7 @@ def source_window(target: Lattice, window: PixelWindow, source: Lattice) -> Pixe
     return cover.pad(1) if source.res_m > target.res_m else cover
 
 
-def resample(
-    values: Float32, source: Lattice, have: PixelWindow, target: Lattice, want: PixelWindow
-) -> Float32:
+def resample(values: Float32, source: Lattice, have: PixelWindow, target: Lattice, want: PixelWindow) -> Float32:
     """(band, h, w) on `have` of `source` → (band, h', w') on `want` of `target`; NaN = not observed.
 
     Raises SystemicError if `have` does not hold what `source_window` asks for.
@@ -95,9 +93,7 @@ def _bilinear(values: Float32, source_m: int, have: PixelWindow, target_m: int, 
     return out
 
 
-def _between(
-    first: int, last: int, target_m: int, source_m: int, origin: int
-) -> tuple[NDArray[np.int64], Float32]:
+def _between(first: int, last: int, target_m: int, source_m: int, origin: int) -> tuple[NDArray[np.int64], Float32]:
     """Index of the lower source pixel and the weight of the upper one, for each target centre."""
     at = (np.arange(first, last) + 0.5) * target_m / source_m - 0.5
     low = np.floor(at)

@@ -62,9 +62,7 @@ def _build(
     attributes: Mapping[str, Any],
     bands: Sequence[str],
 ) -> None:
-    group = zarr.create_group(
-        store, path=key, zarr_format=3, attributes={"Conventions": "CF-1.11", **attributes}
-    )
+    group = zarr.create_group(store, path=key, zarr_format=3, attributes={"Conventions": "CF-1.11", **attributes})
     n, inner = lattice.block_px, min(INNER_PX, lattice.block_px)
     for array in arrays:
         leading = () if array.n_bands is None else (array.n_bands,)

@@ -58,4 +58,4 @@ def decode(stored: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Inverse of `encode`, to within 1/508."""
     table = np.arange(256, dtype=np.float32) / LEVELS
     table[NOT_OBSERVED] = np.nan
-    return table[stored]
+    return np.asarray(table[stored], dtype=np.float32)

@@ -85,9 +85,7 @@ def active_windows(
     return pairs[:, 0], pairs[:, 1]
 
 
-def expand_ranges(
-    i0: IntArray, i1: IntArray, j0: IntArray, j1: IntArray
-) -> tuple[IntArray, IntArray, IntArray]:
+def expand_ranges(i0: IntArray, i1: IntArray, j0: IntArray, j1: IntArray) -> tuple[IntArray, IntArray, IntArray]:
     """All (owner, i, j) with i0[owner] ≤ i < i1[owner] and j0[owner] ≤ j < j1[owner], without a Python loop."""
     tall, wide = np.maximum(0, i1 - i0), np.maximum(0, j1 - j0)
     count = tall * wide

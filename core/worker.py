@@ -184,9 +184,7 @@ class Worker:
         if lost:
             areas.append(table_from_rows(lost, GLACIER_AREA))
         area = pa.concat_tables(areas)
-        files = write_region(
-            Objects(self.run.release_url), self._release_layout, region, area, pa.concat_tables(parts)
-        )
+        files = write_region(Objects(self.run.release_url), self._release_layout, region, area, pa.concat_tables(parts))
         self.ledger.commit("publish", region, {"files": [f.__dict__ for f in files], "rows": area.num_rows})
         return {"rows": area.num_rows, "bytes": sum(f.bytes for f in files)}
 

@@ -22,10 +22,10 @@ from core.release import verify_release
 from core.release.schema import AREA
 from core.simulate import World, build_world
 from jobs.console import FAILED, OK, AsJson, console, errors, print_json, run_verb, table
-from jobs.run import Executor, execute, print_inventory_report, show_end, with_executor
+from jobs.plan import print_inventory_report
+from jobs.run import Executor, execute, show_end, with_executor
 
 matplotlib.use("Agg")
-
 
 
 def demo(

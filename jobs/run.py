@@ -73,9 +73,7 @@ def with_executor(config: Config, executor: str | None) -> Config:
     return config.model_copy(update={"execution": config.execution.model_copy(update={"executor": executor})})
 
 
-def execute(
-    prepared: Prepared, *, ingest_only: bool = False, limit: int | None = None, quiet: bool = False
-) -> Driven:
+def execute(prepared: Prepared, *, ingest_only: bool = False, limit: int | None = None, quiet: bool = False) -> Driven:
     """Write the plan and do what is left, with progress bars."""
     prepared.write()
     regions = regions_of(prepared)
@@ -124,9 +122,7 @@ def end_summary(prepared: Prepared, driven: Driven) -> dict[str, Any]:
 def _detail(driven: Driven, stage: str) -> str:
     counts = {k.split(".", 1)[1]: v for k, v in driven.tally.counts.items() if k.startswith(f"{stage}.")}
     counts.pop("observed", None)
-    return ", ".join(
-        f"{v / 1e6:.1f} MB" if k == "bytes" else f"{v:.0f} {k}" for k, v in sorted(counts.items())
-    )
+    return ", ".join(f"{v / 1e6:.1f} MB" if k == "bytes" else f"{v:.0f} {k}" for k, v in sorted(counts.items()))
 
 
 def run_config(path: Path, overrides: list[str] | None = None) -> tuple[Prepared, Driven]:

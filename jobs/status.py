@@ -78,9 +78,7 @@ def run_status(url: str) -> dict[str, Any]:
         "run": url,
         "published": manifest is not None and manifest.get("run_id") == run.run_id,
         "stages": stages,
-        "quarantine": [
-            {"stage": f.stage, "unit": f.unit, "kind": f.kind, "message": f.message} for f in failures if f
-        ],
+        "quarantine": [{"stage": f.stage, "unit": f.unit, "kind": f.kind, "message": f.message} for f in failures if f],
     }
 
 

@@ -34,9 +34,7 @@ def pixel_area_km2(lattice: Lattice, window: PixelWindow) -> NDArray[np.float32]
     # Pixel centres in node coordinates, separable: linear along columns first, then along rows.
     at_col = (np.arange(cols) + 0.5) / cols * (len(x) - 1)
     at_row = (np.arange(rows) + 0.5) / rows * (len(y) - 1)
-    along = map_coordinates(
-        node, np.stack(np.meshgrid(np.arange(len(y), dtype=float), at_col, indexing="ij")), order=1
-    )
+    along = map_coordinates(node, np.stack(np.meshgrid(np.arange(len(y), dtype=float), at_col, indexing="ij")), order=1)
     low = np.minimum(at_row.astype(int), len(y) - 2)
     t = (at_row - low)[:, None]
-    return (along[low] * (1.0 - t) + along[low + 1] * t).astype(np.float32)
+    return np.asarray(along[low] * (1.0 - t) + along[low + 1] * t, dtype=np.float32)

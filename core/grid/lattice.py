@@ -63,10 +63,7 @@ class PixelWindow:
 
     def contains(self, other: PixelWindow) -> bool:
         return (
-            self.row0 <= other.row0
-            and other.row1 <= self.row1
-            and self.col0 <= other.col0
-            and other.col1 <= self.col1
+            self.row0 <= other.row0 and other.row1 <= self.row1 and self.col0 <= other.col0 and other.col1 <= self.col1
         )
 
     def slices(self, origin: PixelWindow) -> tuple[slice, slice]:
@@ -138,9 +135,7 @@ class Lattice:
 
     def transform(self, window: PixelWindow) -> Affine:
         """Pixel (col, row) within `window` → zone metres, pixel corners."""
-        return Affine(
-            self.res_m, 0.0, window.col0 * self.res_m, 0.0, -self.res_m, TOP_M - window.row0 * self.res_m
-        )
+        return Affine(self.res_m, 0.0, window.col0 * self.res_m, 0.0, -self.res_m, TOP_M - window.row0 * self.res_m)
 
     def to_pixels(
         self, x: NDArray[np.float64], y: NDArray[np.float64]
@@ -190,6 +185,6 @@ class Lattice:
 
     def centres_m(self, window: PixelWindow) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(x of each column, y of each row) at pixel centres, in zone metres."""
-        x = (np.arange(window.col0, window.col1) + 0.5) * self.res_m
-        y = TOP_M - (np.arange(window.row0, window.row1) + 0.5) * self.res_m
+        x = (np.arange(window.col0, window.col1, dtype=np.float64) + 0.5) * self.res_m
+        y = TOP_M - (np.arange(window.row0, window.row1, dtype=np.float64) + 0.5) * self.res_m
         return x, y

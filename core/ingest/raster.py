@@ -23,7 +23,7 @@ from rasterio.errors import RasterioError
 
 from core.errors import ConfigError, IcefleetError, PoisonError, SystemicError, TransientError
 
-_CACHE_BYTES = 128 << 20
+_CACHE_BYTES = 256 << 20
 _TRUE = {"1", "yes", "true", "on"}
 _REFUSED = re.compile(r"\b(401|403)\b|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|credentials", re.IGNORECASE)
 _NETWORK = re.compile(

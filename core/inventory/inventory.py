@@ -56,8 +56,10 @@ COLUMNS = (
     "problem",
     "geometry",
 )
-_OBJECTS = ("rgi_id", "o1region", "o2region", "glims_id", "src_date", "src_date_precision", "glac_name")
-_OBJECTS += ("version", "source", "zone", "problem")
+_OBJECTS: tuple[str, ...] = (
+    *("rgi_id", "o1region", "o2region", "glims_id", "src_date", "src_date_precision"),
+    *("glac_name", "version", "source", "zone", "problem"),
+)
 # Derived from the rest, or a name of a file: no part of what the sources say.
 _NOT_IN_DIGEST = ("geometry_area_km2", "zone", "source", "geometry")
 _AREA_TOLERANCE = 0.01

@@ -65,9 +65,7 @@ class Measurement:
     geometry: shapely.Geometry | None = None
 
 
-def measure_glacier(
-    ownership: Ownership, mosaic: MosaicWindow, lattice: Lattice, rules: MeasureRules
-) -> Measurement:
+def measure_glacier(ownership: Ownership, mosaic: MosaicWindow, lattice: Lattice, rules: MeasureRules) -> Measurement:
     """Measure one glacier.
 
     area_sigma_km2: half a pixel along the whole outline (Paul et al. 2013, 10.3189/2013AoG63A296, as one standard
@@ -113,7 +111,7 @@ def measure_glacier(
         area_loss_km2=_sum(np.maximum(0, ownership.own - ice) * seen, area),
         scenes=scenes,
         flags=("gap_filled",) if hidden_km2 > 1e-9 else (),
-        geometry=None if shape.is_empty else shape,
+        geometry=None if shapely.is_empty(shape) else shape,
     )
 
 

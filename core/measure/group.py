@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from core.grid import Lattice, PixelWindow, Zone
 from core.measure.glacier import Measurement, MeasureRules, MosaicWindow, measure_glacier
+from core.measure.outline import tidy
 from core.measure.ownership import ownerships
 from core.release.schema import WITH_AREA, joined_words
 from core.tiles import SceneRef
@@ -46,7 +47,7 @@ def measure_group(
     glaciers: inventory rows of the zone, outlines_m: the same outlines projected (see `ZoneOutlines`); read: the
     mosaic in a window, with the scenes that its `scene` counts and the sensors used there.
     """
-    rows = glaciers.iloc[members].to_dict("records")
+    rows = cast("list[dict[str, Any]]", glaciers.iloc[members].to_dict("records"))
     shares = ownerships(members, outlines_m, tree, lattice, rules.advance_m)
     for inventory, (_, ownership) in zip(rows, shares, strict=True):
         mosaic, scenes, sensors = read(ownership.window)
@@ -109,7 +110,7 @@ def area_row(
 
 
 def outline_rows(row: dict[str, Any], found: Measurement) -> list[dict[str, Any]]:
-    """The rows of glacier_outline: one per part of a mapped outline, class `glacier` while classes are not told apart."""
+    """The rows of glacier_outline: one per part of a mapped outline; class `glacier`, as no classes are told apart."""
     if found.geometry is None:
         return []
     parts = shapely.get_parts(row["geometry"])
@@ -131,12 +132,7 @@ def outline_rows(row: dict[str, Any], found: Measurement) -> list[dict[str, Any]
 
 
 def to_lon_lat(geometry: shapely.Geometry, zone: Zone) -> shapely.Geometry:
-    """Zone metres → EPSG:4326 with 7 decimals; rounding may close a gap, so the result is made valid again."""
+    """Zone metres → EPSG:4326 with 7 decimals; rounding may close a gap, so the result is tidied again."""
     lon_lat = zone.unproject(np.array([geometry], dtype=object))
-    rounded = shapely.transform(lon_lat, lambda xy: np.round(xy, _LON_LAT_DIGITS))[0]
-    if shapely.is_valid(rounded):
-        return rounded
-    mended = shapely.make_valid(rounded, method="structure", keep_collapsed=False)
-    parts = shapely.get_parts(mended)
-    parts = parts[shapely.get_type_id(parts) == 3]
-    return parts[0] if len(parts) == 1 else shapely.multipolygons(parts)
+    rounded = shapely.transform(lon_lat, lambda xy: np.round(xy, _LON_LAT_DIGITS))
+    return tidy(shapely.get_parts(rounded))

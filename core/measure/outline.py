@@ -6,12 +6,17 @@ divide the shares of two neighbours add up to one, so both get the same line and
 
 from __future__ import annotations
 
+from typing import cast
+
 import contourpy
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
 from core.grid import Lattice, PixelWindow
+
+FloatArray = NDArray[np.float64]
+_POLYGON = 3  # shapely type id
 
 
 def outline(ice: NDArray[np.float32], lattice: Lattice, window: PixelWindow) -> shapely.Geometry:
@@ -27,29 +32,28 @@ def outline(ice: NDArray[np.float32], lattice: Lattice, window: PixelWindow) -> 
     c0, c1 = max(0, int(cols.min()) - 1), min(ice.shape[1], int(cols.max()) + 2)
     framed = np.pad(ice[r0:r1, c0:c1], 1)
     generator = contourpy.contour_generator(z=framed, fill_type=contourpy.FillType.OuterOffset)
-    points, offsets = generator.filled(0.5, np.inf)
+    points, offsets = cast("tuple[list[FloatArray], list[NDArray[np.uint32]]]", generator.filled(0.5, np.inf))
     if not points:
         return shapely.Polygon()
     to_x, to_y = lattice.centres_m(window)
     x0, y0 = to_x[0] + (c0 - 1) * lattice.res_m, to_y[0] - (r0 - 1) * lattice.res_m
     xy = np.concatenate(points)
     xy = np.column_stack([x0 + xy[:, 0] * lattice.res_m, y0 - xy[:, 1] * lattice.res_m])
-    lengths = np.concatenate([np.diff(o) for o in offsets])
-    # Slivers of fewer than three distinct vertices have no area and no valid ring.
-    ring_of_point = np.repeat(np.arange(len(lengths)), lengths)
-    rings = shapely.linearrings(xy, indices=ring_of_point)
+    lengths = np.concatenate([np.diff(o.astype(np.int64)) for o in offsets])
+    rings = np.asarray(shapely.linearrings(xy, indices=np.repeat(np.arange(len(lengths)), lengths)), dtype=object)
     polygon_of_ring = np.repeat(np.arange(len(offsets)), [len(o) - 1 for o in offsets])
-    polygons = shapely.polygons(rings, indices=polygon_of_ring) if len(rings) else []
-    return tidy(np.asarray(polygons, dtype=object))
+    return tidy(np.asarray(shapely.polygons(rings, indices=polygon_of_ring), dtype=object))
 
 
 def tidy(polygons: NDArray[np.object_]) -> shapely.Geometry:
     """Polygons of one glacier → one valid (multi)polygon; rings that touch at a saddle point are set right."""
-    polygons = polygons[shapely.area(polygons) > 0]
+    whole = _together(polygons[shapely.area(polygons) > 0])
+    if shapely.is_valid(whole):
+        return whole
+    parts = shapely.get_parts(shapely.make_valid(whole, method="structure", keep_collapsed=False))
+    return _together(parts[shapely.get_type_id(parts) == _POLYGON])
+
+
+def _together(polygons: NDArray[np.object_]) -> shapely.Geometry:
     whole = polygons[0] if len(polygons) == 1 else shapely.multipolygons(polygons)
-    if not shapely.is_valid(whole):
-        whole = shapely.make_valid(whole, method="structure", keep_collapsed=False)
-        parts = shapely.get_parts(whole)
-        parts = parts[shapely.get_type_id(parts) == 3]
-        whole = parts[0] if len(parts) == 1 else shapely.multipolygons(parts)
-    return whole
+    return cast(shapely.Geometry, whole)

@@ -100,9 +100,7 @@ class _Cover:
     share: NDArray[np.float32]
 
 
-def _divide(
-    index: int, covers: Sequence[_Cover], window: PixelWindow, lattice: Lattice, advance_m: float
-) -> Ownership:
+def _divide(index: int, covers: Sequence[_Cover], window: PixelWindow, lattice: Lattice, advance_m: float) -> Ownership:
     own = next(c.share for c in covers if c.index == index)
     covered, strongest = own.copy(), own > 0
     for other in covers:
@@ -118,9 +116,7 @@ def _divide(
     return Ownership(window, own, share, np.minimum(covered, 1.0))
 
 
-def _advance(
-    share: NDArray[np.float32], taken: NDArray[np.bool_], mine: NDArray[np.bool_], reach: int
-) -> None:
+def _advance(share: NDArray[np.float32], taken: NDArray[np.bool_], mine: NDArray[np.bool_], reach: int) -> None:
     """Give each free pixel within `reach` to the glacier of the nearest taken pixel; sets share to 1 where it is mine.
 
     Offsets are tried from near to far in a fixed order, so a tie falls the same way in every window.

@@ -65,13 +65,13 @@ class BandRatio:
         if self.method == "ndsi":
             snow = self._member(_normalised(green, swir1), self.ndsi)
         else:
-            snow = self._member(red / np.maximum(swir1, 1e-4), self.ratio)
+            snow = self._member(red / np.maximum(swir1, np.float32(1e-4)), self.ratio)
         return np.minimum(snow, self._member(blue, self.blue))
 
     def _vnir(self, green: Float32, red: Float32, nir: Float32) -> Float32:
         return np.minimum(self._member(_normalised(green, nir), self.vnir), self._member(red, self.vnir_red))
 
-    def _member(self, value: Float32, threshold: float) -> Float32:
+    def _member(self, value: NDArray[np.floating], threshold: float) -> Float32:
         """Logistic in (value − threshold) / (softness · threshold), NaN kept."""
         steps = np.clip((value - threshold) / (self.softness * abs(threshold)), -30, 30)
         return np.asarray(1.0 / (1.0 + np.exp(-steps)), dtype=np.float32)

@@ -23,14 +23,15 @@ def build_model(name: str, parameters: Mapping[str, Any]) -> Model:
     for key, value in parameters.items():
         if key not in known:
             raise ConfigError(
-                f"model.parameters.{key}", found="an unknown parameter", expected=", ".join(known), fix=_near(key, known)
+                f"model.parameters.{key}",
+                found="an unknown parameter",
+                expected=", ".join(known),
+                fix=_near(key, known),
             )
         if not isinstance(value, type(known[key].default)) and not (
             isinstance(value, int) and isinstance(known[key].default, float)
         ):
-            raise ConfigError(
-                f"model.parameters.{key}", found=repr(value), expected=type(known[key].default).__name__
-            )
+            raise ConfigError(f"model.parameters.{key}", found=repr(value), expected=type(known[key].default).__name__)
     return make(**parameters)
 
 

@@ -90,9 +90,7 @@ def project_outlines(zone: Zone, geometry: NDArray[np.object_]) -> NDArray[np.ob
     return projected
 
 
-def _reachable(
-    zone: Zone, bounds: NDArray[np.float64], home: NDArray[np.bool_], reach_m: float
-) -> NDArray[np.bool_]:
+def _reachable(zone: Zone, bounds: NDArray[np.float64], home: NDArray[np.bool_], reach_m: float) -> NDArray[np.bool_]:
     """Glaciers whose lon/lat box comes near the home glaciers: a cheap first sieve, generous by a degree's cosine."""
     xmin, ymin, xmax, ymax = bounds.T
     margin_lat = reach_m / _M_PER_DEG

@@ -97,9 +97,7 @@ def make_plan(glaciers: gpd.GeoDataFrame, config: Config, model: ModelSpec) -> P
     return Plan(tuple(blocks), tuple(groups), tuple(planned))
 
 
-def _blocks(
-    outlines: ZoneOutlines, lattice: Lattice, windows: WindowLattice, buffer_m: float
-) -> list[BlockUnit]:
+def _blocks(outlines: ZoneOutlines, lattice: Lattice, windows: WindowLattice, buffer_m: float) -> list[BlockUnit]:
     home = outlines.home_outlines
     n = lattice.block_px
     owner, row, col = _touched(shapely.bounds(home), buffer_m + lattice.res_m, lattice)
@@ -114,23 +112,30 @@ def _blocks(
         (j * windows.stride_px + windows.size_px - 1) // n + 1,
     )
     regions = outlines.glaciers["o1region"].to_numpy(dtype=str)[outlines.home][owner]
-    touched = pd.DataFrame({"row": row, "col": col, "region": regions})
-    counts = touched.groupby(["row", "col", "region"], sort=True).size().rename("n").reset_index()
-    total = counts.groupby(["row", "col"])["n"].sum()
-    main = counts.sort_values(["row", "col", "n", "region"], ascending=[True, True, False, True])
-    main = main.drop_duplicates(["row", "col"]).set_index(["row", "col"])["region"]
-    running = pd.Series(1, index=pd.MultiIndex.from_arrays([win_row, win_col])).groupby(level=[0, 1]).sum()
-    reach = _halo(of_window, win_row, win_col, set(main.index), lattice)
-    return [
-        BlockUnit(
-            Block(lattice.zone, int(r), int(c)),
-            str(region),
-            int(running.get((r, c), 0)),
-            int(total[(r, c)]),
-            reach.get((int(r), int(c)), (Block(lattice.zone, int(r), int(c)).name,)),
-        )
-        for (r, c), region in main.items()
-    ]
+    main, total = _main_region(row, col, regions)
+    cells, n_windows = np.unique(np.stack([win_row, win_col], axis=1), axis=0, return_counts=True)
+    running = {(int(r), int(c)): int(n) for (r, c), n in zip(cells, n_windows, strict=True)}
+    reach = _halo(of_window, win_row, win_col, set(main), lattice)
+    units = []
+    for (r, c), region in main.items():
+        block = Block(lattice.zone, r, c)
+        units.append(BlockUnit(block, region, running.get((r, c), 0), total[r, c], reach.get((r, c), (block.name,))))
+    return units
+
+
+def _main_region(
+    row: NDArray[np.int64], col: NDArray[np.int64], regions: NDArray[np.str_]
+) -> tuple[dict[tuple[int, int], str], dict[tuple[int, int], int]]:
+    """For each block: the region of most glaciers that touch it (ties: the lower number), and how many do."""
+    names, number = np.unique(regions, return_inverse=True)
+    cells, count = np.unique(np.stack([row, col, number.ravel()], axis=1), axis=0, return_counts=True)
+    main: dict[tuple[int, int], str] = {}
+    total: dict[tuple[int, int], int] = {}
+    for k in np.lexsort((cells[:, 2], -count, cells[:, 1], cells[:, 0])).tolist():
+        cell = int(cells[k, 0]), int(cells[k, 1])
+        main.setdefault(cell, str(names[cells[k, 2]]))
+        total[cell] = total.get(cell, 0) + int(count[k])
+    return main, total
 
 
 def _touched(
@@ -221,4 +226,4 @@ def _cut(
 def hilbert(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.int64]:
     """Position on the world's Hilbert curve, for order only."""
     points = gpd.GeoSeries(gpd.points_from_xy(lon, lat))
-    return points.hilbert_distance(total_bounds=WORLD).to_numpy().astype(np.int64)
+    return np.asarray(points.hilbert_distance(total_bounds=WORLD), dtype=np.int64)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 
 import geopandas as gpd
@@ -94,11 +95,11 @@ def load_zone_outlines(run_url: str, zone: Zone) -> ZoneOutlines:
 
 def plan_geojson(plan: Plan) -> str:
     """Blocks as GeoJSON in lon/lat, cut at the antimeridian as RFC 7946 asks."""
-    squares = [
-        b.block.zone.unproject(shapely.segmentize(np.array([shapely.box(*b.block.bounds_m)], dtype=object), 5000.0))[0]
-        for b in plan.blocks
-    ]
-    squares = split_antimeridian(np.array(squares, dtype=object)) if squares else squares
+    squares = np.empty(len(plan.blocks), dtype=object)
+    for k, unit in enumerate(plan.blocks):
+        square = shapely.segmentize(np.array([shapely.box(*unit.block.bounds_m)], dtype=object), 5000.0)
+        squares[k] = unit.block.zone.unproject(square)[0]
+    squares = split_antimeridian(squares)
     features = [
         {
             "type": "Feature",
@@ -115,9 +116,9 @@ def plan_geojson(plan: Plan) -> str:
     return json.dumps({"type": "FeatureCollection", "features": features})
 
 
-def _table(rows: list[tuple[object, ...]], schema: pa.Schema) -> bytes:
-    columns = list(zip(*rows, strict=True)) or [[] for _ in schema]
-    table = pa.table([pa.array(list(c), f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
+def _table(rows: Sequence[tuple[object, ...]], schema: pa.Schema) -> bytes:
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in schema]
+    table = pa.table([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd")
     return sink.getvalue()

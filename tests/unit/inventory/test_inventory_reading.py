@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
-from conftest import rgi7, square
+from made_outlines import rgi7, square
 from shapely.geometry import GeometryCollection, LineString, MultiPolygon, Point, Polygon
 
 from core.errors import ConfigError

@@ -11,7 +11,7 @@ from pathlib import Path
 import geopandas as gpd
 import pytest
 import shapely
-from conftest import rgi7, square
+from made_outlines import rgi7, square
 from shapely.geometry import LineString, Point
 
 from core.errors import ConfigError

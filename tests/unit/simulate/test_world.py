@@ -18,10 +18,10 @@ from core.simulate import SITES, Site, build_world
 from tests.unit.simulate.conftest import Built
 
 RGI7 = (
-    ("rgi_id", "o1region", "o2region", "glims_id", "anlys_id", "subm_id", "src_date", "cenlon", "cenlat", "utm_zone")
-    + ("area_km2", "primeclass", "conn_lvl", "surge_type", "term_type", "glac_name", "is_rgi6", "termlon", "termlat")
-    + ("zmin_m", "zmax_m", "zmed_m", "zmean_m", "slope_deg", "aspect_deg", "aspect_sec", "dem_source", "lmax_m")
-    + ("geometry",)
+    *("rgi_id", "o1region", "o2region", "glims_id", "anlys_id", "subm_id", "src_date", "cenlon", "cenlat", "utm_zone"),
+    *("area_km2", "primeclass", "conn_lvl", "surge_type", "term_type", "glac_name", "is_rgi6", "termlon", "termlat"),
+    *("zmin_m", "zmax_m", "zmed_m", "zmean_m", "slope_deg", "aspect_deg", "aspect_sec", "dem_source", "lmax_m"),
+    "geometry",
 )
 
 
