@@ -2,8 +2,9 @@
 
 The first scene of the list that observed a pixel gives it, all bands at once, and its number is kept per pixel.
 Deterministic: the same scenes give the same bytes, which is what makes two writers of one block harmless.
-Memory: the block in float32 and as stored, one plane in float64, and one tile of one scene: 0.75 GB for six bands at
-10 m, 0.2 GB at 30 m (benchmarks/store_backends.py), whatever the number and the size of the scenes.
+Memory: the block in float32 and as stored, one plane in float64, one tile of one scene (at most 16 M source values)
+and GDAL's cache of 256 MB: a process peaks at 1.0 GB for six bands at 10 m, 0.5–0.9 GB at 30 m, however many and
+however large the scenes are.
 """
 
 from __future__ import annotations

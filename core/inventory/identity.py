@@ -6,6 +6,7 @@ ids. Only rows that share an id or a box with another are looked at closely.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ import shapely
 from numpy.typing import NDArray
 
 from core.inventory.outlines import Note
+from core.inventory.polygons import vertex_chunks
 
 UNPLACED = "NOID-UNPLACED"
 
@@ -54,14 +56,13 @@ def resolve(table: pd.DataFrame, ids: NDArray[np.object_], geometry: NDArray[np.
     if len(close) == 0:
         return Identities(ids, keep, [])
 
-    outline = shapely.to_wkb(shapely.normalize(geometry[close]), byte_order=1)
     rows = table.iloc[close]
     frame = pd.DataFrame(
         {
             "row": close,
             "id": ids[close],
+            "outline": _fingerprints(geometry[close]),
             # None is never equal to None here: each missing geometry is an outline of its own.
-            "outline": [b"" if w is None else w for w in outline],
             "alone": np.where(here[close], -1, np.arange(len(close))),
             "empty": rows.isna().sum(axis=1).to_numpy(),
             "date": [str(d) if d is not None else "9999" for d in rows["src_date"]],
@@ -87,6 +88,15 @@ def resolve(table: pd.DataFrame, ids: NDArray[np.object_], geometry: NDArray[np.
             message = f"the outline of {ids[other]} under another id"
             notes.append(Note("same_outline", int(row), message, "kept; area is possibly counted twice"))
     return Identities(ids, keep, notes)
+
+
+def _fingerprints(geometry: NDArray[np.object_]) -> list[str]:
+    """Equal for outlines whose rings are equal wherever they start; empty for None."""
+    out: list[str] = []
+    for rows in vertex_chunks(geometry):
+        wkb = shapely.to_wkb(shapely.normalize(geometry[rows]), byte_order=1)
+        out += ["" if w is None else hashlib.blake2b(w, digest_size=16).hexdigest() for w in wkb]
+    return out
 
 
 def _number_versions(frame: pd.DataFrame, ids: NDArray[np.object_]) -> list[Note]:

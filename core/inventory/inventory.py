@@ -123,7 +123,8 @@ def read_inventory(sources: Sequence[str], regions: Sequence[str] | None) -> Inv
     ids[rows], keep[rows] = identities.ids, identities.keep
     table["rgi_id"] = ids
 
-    findings += [Finding(n.kind, ids[n.row], str(table["source"].iat[n.row]), n.message, n.action) for n in notes]
+    source = table["source"].to_numpy(dtype=object)
+    findings += [Finding(n.kind, ids[n.row], source[n.row], n.message, n.action) for n in notes]
     findings += _mixed_products(table[keep])
     glaciers = _finish(table[keep], geometry[keep])
     report = InventoryReport(

@@ -109,9 +109,9 @@ def test_a_shadow_is_bluer_than_the_light() -> None:
 
 def test_two_valleys_under_one_ice_are_two_glaciers() -> None:
     y, x = np.mgrid[0:96, 0:96].astype(np.float32)
-    terrain = 3000.0 - 3.0 * y + 6.0 * np.minimum(np.abs(x - 24), np.abs(x - 72))
+    terrain = 3000.0 - 1.0 * y + 6.0 * np.minimum(np.abs(x - 24.5), np.abs(x - 70.5))
     ice = np.where((y > 10) & (y < 80) & (x > 6) & (x < 90), np.float32(1.0), np.float32(-1.0))
-    label, n = label_glaciers(ice, terrain.astype(np.float32), 30.0, 1.0)
+    label, n = label_glaciers(ice, terrain.astype(np.float32), 30.0, 0.3)
     assert n == 2
     assert label[20, 12] != label[20, 36]
     border = np.flatnonzero(np.diff(label[20]))

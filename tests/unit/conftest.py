@@ -1,0 +1,17 @@
+"""What the unit tests share; that it lies here puts `made_glaciers` on the path of every folder below."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("unit", deadline=None)  # tests never assert a time
+settings.load_profile("unit")
+
+
+@pytest.fixture
+def memory_url() -> str:
+    """The URL of an empty store in memory, for this test alone."""
+    return f"memory://{uuid.uuid4().hex}/root"
