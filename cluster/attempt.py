@@ -10,14 +10,25 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from core.errors import ConfigError, DeviceError, SystemicError, TransientError
 from core.ledger import Failure, Ledger
 from core.objects import Objects
-from core.worker import UnitResult, Worker
+from core.worker import UnitResult
 
 ATTEMPTS = 5
 BASE_S, CAP_S = 0.5, 20.0
+
+
+class Doer(Protocol):
+    """What an executor needs of a worker."""
+
+    ledger: Ledger
+
+    def do(self, stage: str, unit: str) -> UnitResult:
+        """Do one unit. Raises what the work raises."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -30,7 +41,7 @@ class Outcome:
 
 
 def attempt(
-    worker: Worker,
+    worker: Doer,
     stage: str,
     unit: str,
     sleep: Callable[[float], None] = time.sleep,
@@ -51,7 +62,7 @@ def attempt(
     raise AssertionError("unreachable: every attempt returns, raises or is the last")
 
 
-def _aside(worker: Worker, failure: Failure, retries: int) -> Outcome:
+def _aside(worker: Doer, failure: Failure, retries: int) -> Outcome:
     worker.ledger.quarantine(failure)
     return Outcome(None, failure, retries)
 

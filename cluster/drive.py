@@ -7,7 +7,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import geopandas as gpd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -70,7 +69,8 @@ def drive(
     """Do all that is left of a run, on the executor that its configuration names.
 
     announce: gets the number of units per stage before the first one starts, returns the callback that hears of each.
-    limit: map at most so many blocks; the release is then left for later. Raises SystemicError and ConfigError.
+    limit: map at most so many blocks; the release is then left for later. It is not finished either while a region
+    that could not be published is set aside. Raises SystemicError and ConfigError.
     """
     run = load_run(run_url)
     tally = Tally()
@@ -92,10 +92,10 @@ def drive(
         units += [] if ingest_only else [u for s in shards for u in s.units(settled)]
         scheduler = _scheduler(units, settled, limit)
         run_local(run_url, scheduler, run.config.execution.workers, _both(announce(scheduler.total), tally))
-    complete = not ingest_only and limit is None
+    aside = sorted(Ledger(run.objects).quarantined())
+    complete = not ingest_only and limit is None and not any(stage == "publish" for stage, _ in aside)
     if complete and not (scheduler.total.total() == 0 and _published(run)):
         finish(run, regions)
-    aside = sorted(Ledger(run.objects).quarantined())
     return Driven(tally, tuple(aside), complete)
 
 
@@ -107,8 +107,8 @@ def finish(run: Run, regions: Sequence[str]) -> None:
     for region in regions:
         parts = [f.key for f in files if f.table == AREA and f.region == region]
         sums.append(region_area(pa.concat_tables([pq.read_table(io.BytesIO(release.get(k))) for k in parts])))
-    inventory = gpd.read_parquet(io.BytesIO(run.objects.get(RunLayout.INVENTORY)), columns=["rgi_id", "geometry"])
-    finish_release(release, layout, files, sums, provenance_of(run, len(inventory)))
+    glaciers = pq.read_metadata(io.BytesIO(run.objects.get(RunLayout.INVENTORY))).num_rows
+    finish_release(release, layout, files, sums, provenance_of(run, glaciers))
 
 
 def provenance_of(run: Run, n_glaciers: int) -> Provenance:

@@ -1,44 +1,50 @@
 """The local executor: the same units in one process, or in a pool of processes, without ray.
 
 Processes are spawned, never forked: object-store clients do not survive a fork. A process that dies takes nothing
-with it but its units in flight, which are taken again by a fresh pool.
+with it but its units in flight, which are taken again, one at a time, by a fresh pool.
 """
 
 from __future__ import annotations
 
 import multiprocessing as mp
 import os
+import signal
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
 
-from cluster.attempt import Outcome, attempt, give_up
+from cluster.attempt import Doer, Outcome, attempt, give_up
 from cluster.events import Callback, TaskEvent
-from cluster.scheduler import ROLES, Scheduler, Unit
+from cluster.scheduler import Key, Scheduler, Unit
+from core.errors import SystemicError
 from core.worker import Worker
 
+MakeWorker = Callable[[str], Doer]
 IN_FLIGHT_PER_WORKER = 2
 MOST_LOSSES = 3
-_worker: Worker | None = None
+_worker: Doer | None = None
 
 
-def run_local(run_url: str, scheduler: Scheduler, workers: int, callback: Callback) -> None:
-    """Do every unit. workers: processes; 0 = one per CPU; 1 = this process.
+def run_local(
+    run_url: str, scheduler: Scheduler, workers: int, callback: Callback, make: MakeWorker = Worker
+) -> None:
+    """Do every unit. workers: processes; 0 = one per CPU; 1 = this process. make: run URL → worker, picklable.
 
     Raises SystemicError or ConfigError as soon as a unit does; what is committed by then stays.
     """
     workers = workers or len(os.sched_getaffinity(0))
     # memory:// exists in one process only, and a pool is not worth its start for a handful of units.
     if workers == 1 or run_url.startswith("memory://") or scheduler.total.total() <= workers:
-        _here(run_url, scheduler, callback)
+        _here(make(run_url), scheduler, callback)
     else:
-        _pool(run_url, scheduler, workers, callback)
+        _Pool(run_url, scheduler, workers, callback, make).run()
 
 
-def _here(run_url: str, scheduler: Scheduler, callback: Callback) -> None:
-    worker = Worker(run_url)
+def _here(worker: Doer, scheduler: Scheduler, callback: Callback) -> None:
     while not scheduler.finished:
-        unit = _take(scheduler)
+        unit = scheduler.take()
         if unit is None:
             scheduler.check_alive()
             continue
@@ -46,52 +52,83 @@ def _here(run_url: str, scheduler: Scheduler, callback: Callback) -> None:
         scheduler.settle(unit)
 
 
-def _pool(run_url: str, scheduler: Scheduler, workers: int, callback: Callback) -> None:
-    losses: Counter[tuple[str, str]] = Counter()
-    while not scheduler.finished:
-        with ProcessPoolExecutor(workers, mp.get_context("spawn"), _start, (run_url,)) as pool:
-            flying: dict[Future[Outcome], Unit] = {}
+@dataclass
+class _Pool:
+    """A pool of processes, and a fresh one whenever a process of it died.
+
+    A death takes all units in flight with it, guilty or not. They are suspects: each is tried again alone, so that
+    a unit is set aside for its own deaths only. flying: units in flight; losses: deaths a unit was there for.
+    """
+
+    run_url: str
+    scheduler: Scheduler
+    workers: int
+    callback: Callback
+    make: MakeWorker
+    flying: dict[Future[Outcome], Unit] = field(default_factory=dict)
+    suspects: list[Unit] = field(default_factory=list)
+    losses: Counter[Key] = field(default_factory=Counter)
+
+    def run(self) -> None:
+        while not self.scheduler.finished:
             try:
-                _drain(pool, scheduler, workers, flying, callback)
+                with ProcessPoolExecutor(
+                    self.workers, mp.get_context("spawn"), _start, (self.make, self.run_url)
+                ) as pool:
+                    try:
+                        self._work(pool)
+                    except BaseException:
+                        pool.shutdown(wait=False, cancel_futures=True)
+                        raise
             except BrokenProcessPool:
-                for unit in flying.values():
-                    losses[unit.key] += 1
-                    if losses[unit.key] >= MOST_LOSSES:
-                        report(unit, give_up(run_url, unit.stage, unit.name, MOST_LOSSES), callback)
-                        scheduler.settle(unit)
-                    else:
-                        callback(TaskEvent("retried", unit.stage, unit.name, unit.region, message="its process died"))
-                        scheduler.requeue(unit)
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+                self._bury()
 
+    def _work(self, pool: ProcessPoolExecutor) -> None:
+        try:
+            pool.submit(os.getpid).result()
+        except BrokenProcessPool as error:
+            raise SystemicError(
+                "worker processes", found="they end before their first unit", fix="set execution.workers=1 to see why"
+            ) from error
+        while self.suspects:
+            self._submit(pool, self.suspects.pop())
+            self._settle_done()
+        while not self.scheduler.finished:
+            while len(self.flying) < self.workers * IN_FLIGHT_PER_WORKER and (unit := self.scheduler.take()):
+                self._submit(pool, unit)
+            self.scheduler.check_alive()
+            self._settle_done()
 
-def _drain(
-    pool: ProcessPoolExecutor,
-    scheduler: Scheduler,
-    workers: int,
-    flying: dict[Future[Outcome], Unit],
-    callback: Callback,
-) -> None:
-    while not scheduler.finished:
-        while len(flying) < workers * IN_FLIGHT_PER_WORKER and (unit := _take(scheduler)) is not None:
-            flying[pool.submit(_do, unit.stage, unit.name)] = unit
-        scheduler.check_alive()
-        done, _ = wait(flying, return_when=FIRST_COMPLETED)
+    def _submit(self, pool: ProcessPoolExecutor, unit: Unit) -> None:
+        try:
+            self.flying[pool.submit(_do, unit.stage, unit.name)] = unit
+        except BrokenProcessPool:
+            self.scheduler.requeue(unit)
+            raise
+
+    def _settle_done(self) -> None:
+        done, _ = wait(self.flying, return_when=FIRST_COMPLETED)
         for future in done:
-            outcome = future.result()
-            unit = flying.pop(future)
-            report(unit, outcome, callback)
-            scheduler.settle(unit)
+            self._settle(future.result(), self.flying[future])
+            del self.flying[future]
 
+    def _settle(self, outcome: Outcome, unit: Unit) -> None:
+        report(unit, outcome, self.callback)
+        self.scheduler.settle(unit)
 
-def _take(scheduler: Scheduler) -> Unit | None:
-    for role in reversed(list(dict.fromkeys(ROLES.values()))):
-        unit = scheduler.take(role)
-        if unit is not None:
-            return unit
-    return None
+    def _bury(self) -> None:
+        """After a death: what was finished counts, the rest is suspect."""
+        for future, unit in self.flying.items():
+            if not future.cancelled() and future.exception() is None:
+                self._settle(future.result(), unit)
+                continue
+            self.losses[unit.key] += 1
+            if self.losses[unit.key] < MOST_LOSSES:
+                self.callback(TaskEvent("retried", unit.stage, unit.name, unit.region, message="its process died"))
+                self.suspects.append(unit)
+            else:
+                self._settle(give_up(self.run_url, unit.stage, unit.name, MOST_LOSSES), unit)
+        self.flying.clear()
 
 
 def report(unit: Unit, outcome: Outcome, callback: Callback) -> None:
@@ -104,9 +141,11 @@ def report(unit: Unit, outcome: Outcome, callback: Callback) -> None:
         callback(TaskEvent("quarantined", unit.stage, unit.name, unit.region, message=outcome.failure.message))
 
 
-def _start(run_url: str) -> None:
+def _start(make: MakeWorker, run_url: str) -> None:
     global _worker
-    _worker = Worker(run_url)
+    # Ctrl-C reaches the whole process group; what is in flight ends in peace, and the parent says the words.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _worker = make(run_url)
 
 
 def _do(stage: str, unit: str) -> Outcome:

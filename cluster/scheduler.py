@@ -67,27 +67,25 @@ class Scheduler:
     def running(self) -> int:
         return len(self._running)
 
-    def take(self, role: str, region: str | None = None) -> Unit | None:
-        """A ready unit for a worker of this role, now counted as running; None if there is none at the moment.
+    def take(self, role: str | None = None, region: str | None = None) -> Unit | None:
+        """The first ready unit, now counted as running; None if there is none at the moment.
 
-        region: only units of this region, for a worker that owns one.
+        role: only units for workers of this role; region: only units of this region, for a worker that owns one.
         """
         for stage in reversed(STAGES):
-            if ROLES[stage] != role:
+            if role not in (None, ROLES[stage]):
                 continue
             ready = self._ready[stage]
-            at = next((k for k, (_, n) in enumerate(ready) if self._units[stage, n].region == region), None)
             if region is None:
-                at = 0 if ready else None
-            if at is not None:
-                name = ready[at][1]
-                if at == 0:
-                    heapq.heappop(ready)
-                else:
-                    ready.pop(at)
+                entry = heapq.heappop(ready) if ready else None
+            else:
+                entry = min((e for e in ready if self._units[stage, e[1]].region == region), default=None)
+                if entry is not None:
+                    ready.remove(entry)
                     heapq.heapify(ready)
-                self._running.add((stage, name))
-                return self._units[stage, name]
+            if entry is not None:
+                self._running.add((stage, entry[1]))
+                return self._units[stage, entry[1]]
         return None
 
     def settle(self, unit: Unit) -> None:

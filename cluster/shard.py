@@ -18,7 +18,7 @@ from core.worker import ingest_unit
 
 @dataclass(frozen=True)
 class Settled:
-    """What earlier runs left: done, and set aside (which is not tried again until it is retried)."""
+    """What earlier runs left: done, and set aside (which is not tried again until `retry` forgets it)."""
 
     done: frozenset[Key]
     aside: frozenset[Key]
@@ -45,7 +45,7 @@ class RegionShard:
         self.plan = plan if plan is not None else Plan((), (), ())
 
     def units(self, settled: Settled) -> list[Unit]:
-        """What is left to do. A region whose groups are all settled but not published is published again."""
+        """What is left to do. A region is published when all of its groups are settled."""
         sensors = self._sensors
         past = settled.done | settled.aside
         out: list[Unit] = []
@@ -57,11 +57,8 @@ class RegionShard:
         for group in groups:
             needs = tuple(("map", b) for b in group.blocks)
             out.append(Unit("measure", group.name, self.region, float(group.pixels), needs))
-        todo = [u for u in out if u.key not in past]
-        publish = Unit("publish", self.region, self.region, 1.0, tuple(("measure", g.name) for g in groups))
-        if publish.key not in settled.done:
-            todo.append(publish)
-        return todo
+        out.append(Unit("publish", self.region, self.region, 1.0, tuple(("measure", g.name) for g in groups)))
+        return [u for u in out if u.key not in past]
 
     def ingest_units(self, settled: Settled) -> list[Unit]:
         """Tiles that the blocks of this region read; shared ones come from several regions and are done once."""

@@ -24,6 +24,7 @@ from core.errors import ConfigError
 from core.objects import normalise_url, obstore_path
 
 REGIONS = tuple(f"{i:02d}" for i in range(1, 21))
+_EACH = "NAME"  # stands for the keys of a mapping in `config_keys`
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _SET_INDEX = re.compile(r"^\d+$")
 
@@ -151,13 +152,18 @@ class Config(_Strict):
     def _one_is_a_list(cls, value: object) -> object:
         return [value] if isinstance(value, str) else value
 
-    @field_validator("regions")
+    @field_validator("regions", mode="before")
     @classmethod
-    def _regions_exist(cls, value: list[str] | str) -> list[str] | str:
-        unknown = [r for r in value if r not in REGIONS] if isinstance(value, list) else []
+    def _regions_exist(cls, value: object) -> object:
+        """Sorted, each once. An unquoted 06 is a number to YAML, and no less clear for that."""
+        if value == "all":
+            return value
+        listed = value if isinstance(value, list) else [value]
+        named = [f"{r:02d}" if type(r) is int else r for r in listed]
+        unknown = [r for r in named if r not in REGIONS]
         if unknown:
-            raise ValueError(f"{unknown[0]!r} is no RGI region; write them as '01' … '20', quoted, or all")
-        return value
+            raise ValueError(f"{unknown[0]!r} is no RGI region; write a list of '01' … '20', or all")
+        return sorted({str(r) for r in named})
 
     @model_validator(mode="after")
     def _scene_ids_differ(self) -> Config:
@@ -193,8 +199,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), env: Mapping[st
     except UnicodeDecodeError as error:
         raise ConfigError(str(path), found="bytes that are no text", expected="YAML in UTF-8") from error
     try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        data = yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2000-13-01
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
         raise ConfigError(
@@ -227,8 +233,22 @@ def check_config(data: dict[str, Any], *, where: str, base: Path) -> Config:
     )
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML that refuses a key given twice, where PyYAML would silently drop the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                if key.value in seen:
+                    problem = f"key {key.value!r} a second time"
+                    raise yaml.constructor.ConstructorError(problem=problem, problem_mark=key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def config_keys() -> list[str]:
-    """Every key with its default and meaning, one per line: what `icefleet run --help` teaches."""
+    """Every key with its default and meaning, one per line: what `icefleet run --keys` prints."""
     return list(_describe(Config, ""))
 
 
@@ -251,8 +271,8 @@ def _apply_override(data: dict[str, Any], override: str) -> None:
     if not equals or not key:
         raise ConfigError(f"--set {override}", found="no '='", expected="key.path=value, e.g. output=s3://bucket/runs")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        value = yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"--set {override}", found=text, expected="a YAML value") from error
     *parents, last = key.split(".")
     node: Any = data
@@ -286,7 +306,7 @@ def _fill_variables(value: Any, env: Mapping[str, str], where: str) -> Any:
         found = env.get(match[1]) or match[2]
         if found is None:
             raise ConfigError(
-                where, found=f"${{{match[1]}}} in {value!r}, which is not set", fix=f"export {match[1]}=… first"
+                where, found=f"${{{match[1]}}} in {value!r}, not set or empty", fix=f"export {match[1]}=… first"
             )
         return found
 
@@ -294,7 +314,8 @@ def _fill_variables(value: Any, env: Mapping[str, str], where: str) -> Any:
 
 
 def _explain(error: ValidationError, where: str) -> ConfigError:
-    first = error.errors()[0]
+    # A mistyped key is both unknown and missing; the unknown one tells more.
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     key = ".".join(str(p) for p in first["loc"])
     if first["type"] == "extra_forbidden":
         known = _known_keys(first["loc"][:-1])
@@ -312,20 +333,16 @@ def _explain(error: ValidationError, where: str) -> ConfigError:
 def _known_keys(path: tuple[int | str, ...]) -> list[str]:
     model: type[BaseModel] = Config
     for part in path:
-        if isinstance(part, int):
-            continue
-        field = model.model_fields.get(part)
-        inner = _model_in(field.annotation) if field else None
-        if inner is None:
-            return []
-        model = inner
+        # What is no field is a number in a list, or a key in a mapping of names.
+        field = model.model_fields.get(str(part))
+        model = (_model_in(field.annotation) if field else None) or model
     return sorted(model.model_fields)
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    if typing.get_origin(annotation) in (list, typing.Union, types.UnionType, Annotated):
+    if typing.get_origin(annotation) in (list, dict, typing.Union, types.UnionType, Annotated):
         for inner in typing.get_args(annotation):
             model = _model_in(inner)
             if model is not None:
@@ -336,9 +353,10 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 def _describe(model: type[BaseModel], prefix: str) -> typing.Iterator[str]:
     for name, field in model.model_fields.items():
         inner = _model_in(field.annotation)
-        listed = typing.get_origin(field.annotation) is list
         if inner is not None:
-            yield from _describe(inner, f"{prefix}{name}{'[]' if listed else ''}.")
+            container = typing.get_origin(field.annotation)
+            many = "[]" if container is list else f".{_EACH}" if container is dict else ""
+            yield from _describe(inner, f"{prefix}{name}{many}.")
             continue
         default = "required" if field.is_required() else f"default {field.get_default(call_default_factory=True)!r}"
         yield f"{prefix}{name}  ({default})" + (f"  {field.description}" if field.description else "")

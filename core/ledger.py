@@ -35,7 +35,7 @@ class Failure:
             stage,
             unit,
             type(error).__name__,
-            str(error) or type(error).__name__,
+            " ".join(str(error).split()) or type(error).__name__,
             "".join(traceback.format_exception(error)),
         )
 

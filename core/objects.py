@@ -12,9 +12,10 @@ from __future__ import annotations
 import builtins
 import datetime as dt
 import os
+import re
 import threading
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -29,6 +30,9 @@ from core.errors import ConfigError, SystemicError, TransientError
 Backend = str  # "obstore" | "fsspec"
 BACKENDS: tuple[Backend, ...] = ("obstore", "fsspec")
 SCHEMES = ("file", "s3", "memory")
+# Words of an answer, not digits anywhere: keys and run ids hold hexadecimal digits too.
+_REFUSED = re.compile(r"status code: 40[13]\b|<Code>(AccessDenied|ExpiredToken|InvalidToken)</Code>")
+_OTHER_REGION = re.compile(r"incorrectly configured region|<Code>AuthorizationHeaderMalformed</Code>")
 T = TypeVar("T")
 
 _memory: dict[str, obstore.store.MemoryStore] = {}
@@ -38,7 +42,7 @@ _memory_lock = threading.Lock()
 def normalise_url(url: str, base: Path | None = None) -> str:
     """A path or URL → `file:///abs`, `s3://bucket/key` or `memory://name/key`, without a trailing slash.
 
-    Raises ConfigError for any other scheme or an s3 URL without a bucket.
+    Raises ConfigError for any other scheme, an s3 URL without a bucket, or a file URL with one.
     """
     if "://" not in url:
         path = Path(url).expanduser()
@@ -48,6 +52,8 @@ def normalise_url(url: str, base: Path | None = None) -> str:
         raise ConfigError(url, found=f"scheme {parts.scheme!r}", expected="a path, file://, s3:// or memory://")
     if parts.scheme in ("s3", "memory") and not parts.netloc:
         raise ConfigError(url, found="no bucket", expected=f"{parts.scheme}://BUCKET/KEY")
+    if parts.scheme == "file" and (parts.netloc or not parts.path.strip("/")):
+        raise ConfigError(url, found=f"host {parts.netloc!r}", expected="file:///FOLDER with three slashes, or a path")
     return url.rstrip("/")
 
 
@@ -72,14 +78,21 @@ class Objects:
 
     def __init__(self, url: str) -> None:
         self.url = normalise_url(url)
-        self._store, self._prefix = _open(self.url)
+        self._folder = local_path(self.url)
+        if self._folder is None:
+            self._place  # noqa: B018  an unusable URL fails here
+
+    @cached_property
+    def _place(self) -> tuple[obstore.store.ObjectStore, str]:
+        """(store, key prefix). A local folder is made by the first write and never by a look."""
+        return _open(self.url)
 
     def __reduce__(self) -> tuple[object, ...]:
         return (Objects, (self.url,))
 
     def get(self, key: str) -> bytes:
         """Raises FileNotFoundError, SystemicError or TransientError."""
-        return self._call(key, lambda k: bytes(obstore.get(self._store, k).bytes()))
+        return self._call(key, lambda store, k: bytes(obstore.get(store, k).bytes()))
 
     def get_or_none(self, key: str) -> bytes | None:
         try:
@@ -89,12 +102,12 @@ class Objects:
 
     def put(self, key: str, data: bytes) -> None:
         """Write or overwrite; atomic per object on every backend."""
-        self._call(key, lambda k: obstore.put(self._store, k, data))
+        self._call(key, lambda store, k: obstore.put(store, k, data), writes=True)
 
     def create(self, key: str, data: bytes) -> bool:
         """Write only if the key is absent; False if somebody was first."""
         try:
-            self._call(key, lambda k: obstore.put(self._store, k, data, mode="create"))
+            self._call(key, lambda store, k: obstore.put(store, k, data, mode="create"), writes=True)
         except FileExistsError:
             return False
         return True
@@ -102,7 +115,7 @@ class Objects:
     def delete(self, key: str) -> None:
         """Absent is fine."""
         try:
-            self._call(key, lambda k: obstore.delete(self._store, k))
+            self._call(key, lambda store, k: obstore.delete(store, k))
         except FileNotFoundError:
             return
 
@@ -112,14 +125,22 @@ class Objects:
 
     def list_times(self, prefix: str = "") -> builtins.list[tuple[str, int, dt.datetime]]:
         """As `list`, with the time of the last write of each object."""
-        drop = len(self._prefix)
-        rows = self._call(prefix, lambda k: obstore.list(self._store, k or None).collect())
+        try:
+            rows = self._call(prefix, lambda store, k: obstore.list(store, k or None).collect())
+        except FileNotFoundError:
+            return []
+        drop = len(self._place[1])
         return sorted((str(row["path"])[drop:], int(row["size"]), row["last_modified"]) for row in rows)
 
-    def _call(self, key: str, action: Callable[[str], T]) -> T:
+    def _call(
+        self, key: str, action: Callable[[obstore.store.ObjectStore, str], T], *, writes: bool = False
+    ) -> T:
         where = join_url(self.url, key)
+        if self._folder is not None and not writes and not self._folder.is_dir():
+            raise FileNotFoundError(where)
         try:
-            return action(self._prefix + key)
+            store, prefix = self._place
+            return action(store, prefix + key)
         except (FileNotFoundError, obstore.exceptions.GenericError) as error:
             if "NoSuchBucket" in str(error):
                 raise SystemicError(
@@ -127,8 +148,14 @@ class Objects:
                 ) from error
             if isinstance(error, FileNotFoundError):
                 raise FileNotFoundError(where) from error
-            if "403" in str(error) or "AccessDenied" in str(error):
+            if _REFUSED.search(str(error)):
                 raise _refused(where) from error
+            if _OTHER_REGION.search(str(error)):
+                raise SystemicError(
+                    where, found="a bucket of another region", fix="set AWS_REGION to the region of the bucket"
+                ) from error
+            if self._folder is not None:  # a full or broken disk: no pause will mend it
+                raise SystemicError(where, found=_first_line(error), fix="check the disk and the folder") from error
             raise TransientError(where, found=_first_line(error)) from error
         except obstore.exceptions.AlreadyExistsError as error:
             raise FileExistsError(where) from error
@@ -141,16 +168,14 @@ class Objects:
 
 
 def _refused(where: str) -> SystemicError:
-    return SystemicError(
-        where,
-        found="access refused",
-        fix="check AWS_ACCESS_KEY_ID / AWS_PROFILE, or AWS_NO_SIGN_REQUEST=YES for a public bucket,"
-        " or the permissions of the folder",
-    )
+    fix = "check AWS_ACCESS_KEY_ID / AWS_PROFILE, or AWS_NO_SIGN_REQUEST=YES for a public bucket"
+    if where.startswith("file://"):
+        fix = "check the permissions of the folder"
+    return SystemicError(where, found="access refused", fix=fix)
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:300]
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]
 
 
 def zarr_location(
@@ -197,7 +222,10 @@ def _open(url: str) -> tuple[obstore.store.ObjectStore, str]:
             return obstore.store.LocalStore(local_path(url), mkdir=True), ""
         except (OSError, obstore.exceptions.BaseError) as error:
             raise SystemicError(
-                url, found=_first_line(error), expected="a folder that can be made and written"
+                url,
+                found=_first_line(error),
+                expected="a folder that can be made and written",
+                fix="correct the path in the configuration, or the permissions",
             ) from error
     # The environment is part of the key: tests and notebooks change endpoint and credentials within one process.
     aws = tuple(sorted((k, v) for k, v in os.environ.items() if k.startswith("AWS_")))

@@ -13,8 +13,10 @@ from core.config import Config
 from core.errors import ConfigError
 from core.ingest import SceneReport, check_scenes, scenes_recipe
 from core.inventory import Inventory, read_inventory
-from core.layout import RunLayout
+from core.layout import ReleaseLayout, RunLayout
+from core.objects import Objects
 from core.plan import Plan, make_plan, save_plan
+from core.release.manifest import claim
 from core.run import Run, open_run, save_run
 from core.tiles import TileStore
 
@@ -29,7 +31,12 @@ class Prepared:
     plan: Plan
 
     def write(self) -> None:
-        """Write run.json, inventory and plan, and make the tile arrays. Repeating it changes nothing."""
+        """Write run.json, inventory and plan, and make the tile arrays. Repeating it changes nothing.
+
+        Raises ConfigError if another run is published where this one's release should go, or if the tile store holds
+        other tiles.
+        """
+        claim(Objects(self.run.release_url), ReleaseLayout(self.run.config.year), self.run.run_id)
         save_run(self.run)
         objects = self.run.objects
         if objects.get_or_none(RunLayout.GROUPS) is None:

@@ -14,6 +14,8 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pydantic import ValidationError
+
 from core import __version__
 from core.config import Config
 from core.errors import ConfigError
@@ -98,40 +100,53 @@ def save_run(run: Run) -> None:
         objects.put(RunLayout.RUN, data)
 
 
-@lru_cache(maxsize=8)
 def load_run(url: str) -> Run:
-    """The run in a folder. Raises ConfigError if there is none."""
+    """The run in a folder. Raises ConfigError if there is none, or one that this version cannot read."""
     record = _record(Objects(url), url)
-    return Run(
-        url,
-        record["run_id"],
-        Config.model_validate(record["config"]),
-        record["model_digest"],
-        record["inventory_digest"],
-        record["code_digest"],
-    )
+    try:
+        config = Config.model_validate(record["config"])
+        digests = [record[name] for name in ("model_digest", "inventory_digest", "code_digest")]
+    except (ValidationError, KeyError) as error:
+        raise ConfigError(
+            join_url(url, RunLayout.RUN),
+            found=f"a run of version {record.get('version', 'unknown')}",
+            expected=f"one that version {__version__} can read",
+            fix="use the version that made the run",
+        ) from error
+    return Run(url, record["run_id"], config, *digests)
 
 
 def _record(objects: Objects, url: str) -> dict[str, Any]:
     stored = objects.get_or_none(RunLayout.RUN)
     if stored is None:
         raise ConfigError(url, found="no run.json", fix="give the folder OUTPUT/<run_id> that `icefleet run` printed")
-    record: dict[str, Any] = json.loads(stored)
+    try:
+        record: dict[str, Any] = json.loads(stored)
+        record["run_id"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            join_url(url, RunLayout.RUN), found="no record of a run", fix="delete it and run the same command again"
+        ) from error
     return record
 
 
 def _identity(config: Config) -> dict[str, Any]:
     """The configuration without places: of every input file only its name."""
     data = config.model_dump(mode="json", exclude=set(_NOT_IDENTITY))
-    data["inventory"] = sorted(PurePosixPath(p).name for p in config.inventory)
+    data["inventory"] = sorted(_name(p) for p in config.inventory)
     for scene in data["scenes"]:
         for part in [*scene["files"], *([scene["mask"]] if scene["mask"] else [])]:
-            part["path"] = PurePosixPath(part["path"]).name
+            part["path"] = _name(part["path"])
     # Batches and rates change speed and estimates, not results.
     del data["model"]["batch"]
     for rate in ("windows_per_s_gpu", "usd_per_gpu_hour"):
         del data["plan"][rate]
     return data
+
+
+def _name(path: str) -> str:
+    """Without the folder, and without the query of a URL, which may be a signature of this hour."""
+    return PurePosixPath(path.split("?", 1)[0] if "://" in path else path).name
 
 
 @lru_cache(maxsize=1)

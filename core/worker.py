@@ -190,8 +190,8 @@ class Worker:
 
     def _unmeasured(self, region: str, groups: set[str], done: set[tuple[str, str]]) -> list[Row]:
         """Rows of glaciers that no partial holds: unusable outlines, and groups that were set aside."""
-        inventory = gpd.read_parquet(io.BytesIO(self.objects.get(RunLayout.INVENTORY)))
-        inventory = inventory[inventory["o1region"] == region]
+        stored = io.BytesIO(self.objects.get(RunLayout.INVENTORY))
+        inventory = gpd.read_parquet(stored, filters=[("o1region", "==", region)])
         reasons: dict[str, str] = {}
         for zone in sorted({g.split("-")[1] for g in groups}):
             outlines = load_zone_outlines(self.run.url, Zone(zone))

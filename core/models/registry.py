@@ -28,10 +28,10 @@ def build_model(name: str, parameters: Mapping[str, Any]) -> Model:
                 expected=", ".join(known),
                 fix=_near(key, known),
             )
-        if not isinstance(value, type(known[key].default)) and not (
-            isinstance(value, int) and isinstance(known[key].default, float)
-        ):
-            raise ConfigError(f"model.parameters.{key}", found=repr(value), expected=type(known[key].default).__name__)
+        expected = type(known[key].default)
+        # Exact types, because True is an int to Python; a whole number may stand for a real one.
+        if type(value) is not expected and (type(value), expected) != (int, float):
+            raise ConfigError(f"model.parameters.{key}", found=repr(value), expected=expected.__name__)
     return make(**parameters)
 
 

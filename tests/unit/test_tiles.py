@@ -366,7 +366,7 @@ def test_many_processes_may_create_at_once(tmp_path):
 def test_a_store_pickles_as_its_url(disk):
     write(disk)
     copy = pickle.loads(pickle.dumps(disk))
-    assert copy.committed("2000", "optical") == [LEFT.name]
+    assert copy.committed("2000", "optical") == {LEFT.name}
 
 
 # --------------------------------------------------------------------- xarray
