@@ -44,15 +44,20 @@ class Tally:
 
 @dataclass(frozen=True)
 class Driven:
-    """How a drive ended. set_aside: units in quarantine, of this and earlier runs; complete: the release stands."""
+    """How a drive ended.
+
+    set_aside: units in quarantine, of this and earlier runs; lost_rows: glaciers published as `quarantined`, be it
+    for a unit or for their own outline; complete: the release stands.
+    """
 
     tally: Tally
     set_aside: tuple[tuple[str, str], ...]
+    lost_rows: int
     complete: bool
 
     @property
     def clean(self) -> bool:
-        return not self.set_aside
+        return not self.set_aside and not self.lost_rows
 
 
 Announce = Callable[[Counter[str]], Callback]
@@ -96,7 +101,8 @@ def drive(
     complete = not ingest_only and limit is None and not any(stage == "publish" for stage, _ in aside)
     if complete and not (scheduler.total.total() == 0 and _published(run)):
         finish(run, regions)
-    return Driven(tally, tuple(aside), complete)
+    lost = sum(int(m["quarantined"]) for r in regions if (m := Ledger(run.objects).read("publish", r)))
+    return Driven(tally, tuple(aside), lost, complete)
 
 
 def finish(run: Run, regions: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing as mp
 import os
 import signal
+import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -27,9 +28,7 @@ MOST_LOSSES = 3
 _worker: Doer | None = None
 
 
-def run_local(
-    run_url: str, scheduler: Scheduler, workers: int, callback: Callback, make: MakeWorker = Worker
-) -> None:
+def run_local(run_url: str, scheduler: Scheduler, workers: int, callback: Callback, make: MakeWorker = Worker) -> None:
     """Do every unit. workers: processes; 0 = one per CPU; 1 = this process. make: run URL → worker, picklable.
 
     Raises SystemicError or ConfigError as soon as a unit does; what is committed by then stays.
@@ -85,7 +84,7 @@ class _Pool:
 
     def _work(self, pool: ProcessPoolExecutor) -> None:
         try:
-            pool.submit(os.getpid).result()
+            _first(pool).result()
         except BrokenProcessPool as error:
             raise SystemicError(
                 "worker processes", found="they end before their first unit", fix="set execution.workers=1 to see why"
@@ -141,11 +140,27 @@ def report(unit: Unit, outcome: Outcome, callback: Callback) -> None:
         callback(TaskEvent("quarantined", unit.stage, unit.name, unit.region, message=outcome.failure.message))
 
 
+def _first(pool: ProcessPoolExecutor) -> Future[int]:
+    """Start all processes, deaf to Ctrl-C, which reaches the whole group: what is in flight ends in peace."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(os.getpid)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
 def _start(make: MakeWorker, run_url: str) -> None:
     global _worker
-    # Ctrl-C reaches the whole process group; what is in flight ends in peace, and the parent says the words.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
     _worker = make(run_url)
+
+
+def _die_with_parent() -> None:
+    """A killed parent closes no queue: without this its processes would wait for work for ever."""
+    parent = mp.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _do(stage: str, unit: str) -> Outcome:

@@ -132,9 +132,7 @@ class Objects:
         drop = len(self._place[1])
         return sorted((str(row["path"])[drop:], int(row["size"]), row["last_modified"]) for row in rows)
 
-    def _call(
-        self, key: str, action: Callable[[obstore.store.ObjectStore, str], T], *, writes: bool = False
-    ) -> T:
+    def _call(self, key: str, action: Callable[[obstore.store.ObjectStore, str], T], *, writes: bool = False) -> T:
         where = join_url(self.url, key)
         if self._folder is not None and not writes and not self._folder.is_dir():
             raise FileNotFoundError(where)

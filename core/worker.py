@@ -32,7 +32,7 @@ from core.mosaic import Mosaic, MosaicReader
 from core.objects import Objects
 from core.plan import load_plan, load_zone_outlines
 from core.release import ReleaseFile, write_region
-from core.release.schema import AREA, GLACIER_AREA, GLACIER_OUTLINE, OUTLINE
+from core.release.schema import AREA, GLACIER_AREA, GLACIER_OUTLINE, OUTLINE, QUARANTINED
 from core.release.table import table_from_rows
 from core.run import load_run
 from core.stitch import NOT_OBSERVED
@@ -184,8 +184,11 @@ class Worker:
         if lost:
             areas.append(table_from_rows(lost, GLACIER_AREA))
         area = pa.concat_tables(areas)
+        n_failed = area.column("status").to_pylist().count(QUARANTINED)
         files = write_region(Objects(self.run.release_url), self._release_layout, region, area, pa.concat_tables(parts))
-        self.ledger.commit("publish", region, {"files": [f.__dict__ for f in files], "rows": area.num_rows})
+        self.ledger.commit(
+            "publish", region, {"files": [f.__dict__ for f in files], "rows": area.num_rows, "quarantined": n_failed}
+        )
         return {"rows": area.num_rows, "bytes": sum(f.bytes for f in files)}
 
     def _unmeasured(self, region: str, groups: set[str], done: set[tuple[str, str]]) -> list[Row]:

@@ -23,10 +23,11 @@ from rich.text import Text
 from cluster.events import Callback, TaskEvent
 from core.errors import ConfigError, IcefleetError
 
-OK, FAILED, WRONG = 0, 1, 2
+OK, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 _PLAIN_WIDTH = 140  # where there is no terminal to ask, tables in a log should not be squeezed into 80 columns
-console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
-errors = Console(stderr=True, width=None if sys.stderr.isatty() else _PLAIN_WIDTH)
+# Soft wrap: a URL or a message that is piped into something must stay on one line.
+console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH, soft_wrap=True, highlight=False)
+errors = Console(stderr=True, width=None if sys.stderr.isatty() else _PLAIN_WIDTH, soft_wrap=True, highlight=False)
 
 ConfigPath = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="YAML configuration; see jobs/configs, and --keys for every key")
@@ -62,9 +63,10 @@ def run_app(app: typer.Typer) -> NoReturn:
     except IcefleetError as error:
         errors.print(f"[red bold]{type(error).__name__}[/] {escape(str(error))}")
         raise SystemExit(FAILED) from None
-    except KeyboardInterrupt:
-        errors.print("interrupted; the same command goes on where this one stopped")
-        raise SystemExit(130) from None
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer's answer to Ctrl-C
+            errors.print("interrupted; the same command goes on where this one stopped")
+        raise
     raise SystemExit(OK)
 
 
@@ -82,7 +84,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
         out.add_column(name, justify="left" if k == 0 else "right", overflow="fold")
     for row in rows:
         out.add_row(*(escape(str(cell)) for cell in row))
-    console.print(out)
+    console.print(out, soft_wrap=False)
 
 
 def print_json(data: Mapping[str, Any]) -> None:

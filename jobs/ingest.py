@@ -47,7 +47,7 @@ def ingest(
             for name, r in report.items()
         ]
         table("Tiles", columns, rows)
-        console.print(f"tiles    {prepared.run.config.tiles}")
+        console.print(f"tiles    {prepared.run.config.tiles}", markup=False)
     raise typer.Exit(OK if driven.clean else FAILED)
 
 

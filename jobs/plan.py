@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from core.config import load_config
 from core.plan.estimate import Estimate, estimate
@@ -37,7 +38,7 @@ def plan(
     print_inventory_report(prepared)
     print_plan(prepared, summary)
     if not dry_run:
-        console.print(f"plan     {prepared.run.url}/plan")
+        console.print(f"plan     {prepared.run.url}/plan", markup=False)
 
 
 def plan_summary(prepared: Prepared) -> dict[str, Any]:
@@ -70,7 +71,7 @@ def print_plan(prepared: Prepared, summary: dict[str, Any]) -> None:
     columns = ["region", "glaciers", "groups", "blocks", "windows", "read", "write", "GPU-hours", "cost"]
     table("Plan (rates and price from `plan.*` in the configuration)", columns, rows)
     for note in summary["notes"]:
-        console.print(f"[yellow]note[/] {note}")
+        console.print(f"[yellow]note[/] {escape(note)}")
 
 
 def print_inventory_report(prepared: Prepared) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from rich.markup import escape
 
 from cluster.drive import Driven, drive
 from core.config import Config, load_config
@@ -98,13 +99,12 @@ def show_end(prepared: Prepared, driven: Driven, *, as_json: bool) -> None:
     ]
     if rows:
         table("This session", ["stage", "units", "work", "detail"], rows)
-    for event in driven.tally.quarantined:
-        errors.print(f"[yellow]set aside[/] {event.stage} {event.unit}: {event.message}", markup=True)
-    console.print(f"run      {prepared.run.url}")
+    console.print(f"run      {prepared.run.url}", markup=False)
     if driven.complete:
-        console.print(f"release  {prepared.run.release_url}")
+        console.print(f"release  {prepared.run.release_url}", markup=False)
     if not driven.clean:
-        errors.print(f"[yellow]{len(driven.set_aside)} units are in quarantine[/]; see {prepared.run.url}/quarantine")
+        how = f"see `icefleet status {escape(prepared.run.url)}`"
+        errors.print(f"[yellow]{len(driven.set_aside)} units are in quarantine[/]; {how}")
 
 
 def end_summary(prepared: Prepared, driven: Driven) -> dict[str, Any]:
@@ -116,6 +116,7 @@ def end_summary(prepared: Prepared, driven: Driven) -> dict[str, Any]:
         "done": dict(driven.tally.done),
         "seconds": {k: round(v, 3) for k, v in driven.tally.seconds.items()},
         "quarantined": [f"{stage}/{unit}" for stage, unit in driven.set_aside],
+        "quarantined_glaciers": driven.lost_rows,
     }
 
 

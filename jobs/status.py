@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from cluster.scheduler import STAGES
 from cluster.shard import RegionShard, Settled
@@ -41,7 +42,7 @@ def status(
         columns = ["stage", "units", "done", "left", "quarantined", "per minute", "minutes left"]
         table(f"{found['run_id']} · {'published' if found['published'] else 'not published'}", columns, rows)
         for record in found["quarantine"]:
-            console.print(f"[yellow]set aside[/] {record['stage']} {record['unit']}: {record['message']}")
+            console.print(f"[yellow]set aside[/] {record['stage']} {record['unit']}: {escape(record['message'])}")
     raise typer.Exit(FAILED if found["quarantine"] else OK)
 
 

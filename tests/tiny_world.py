@@ -130,9 +130,7 @@ def _settings(region: str, scenes: tuple[Path, ...]) -> dict[str, object]:
                 "id": f"S{k}",
                 "sensor": "optical",
                 "date": f"2024-08-{k + 1:02d}",
-                "files": [
-                    {"path": path.name, "bands": {band: i + 1 for i, band in enumerate(BANDS)}, "scale": 0.0001}
-                ],
+                "files": [{"path": path.name, "bands": {band: i + 1 for i, band in enumerate(BANDS)}, "scale": 0.0001}],
             }
             for k, path in enumerate(scenes)
         ],

@@ -67,7 +67,7 @@ def area_row(
 ) -> dict[str, Any]:
     """One row of glacier_area: every column of the schema, None where it was not measured."""
     mapped = to_lon_lat(found.geometry, zone) if found.geometry is not None and zone else None
-    reported = inventory["area_km2"]
+    areas = (inventory["area_km2"], inventory["geometry_area_km2"])
     return {
         "rgi_id": inventory["rgi_id"],
         "o1region": inventory["o1region"],
@@ -81,7 +81,7 @@ def area_row(
         "area_km2": found.area_km2,
         "area_sigma_km2": found.area_sigma_km2,
         "area_expected_km2": found.area_expected_km2,
-        "area_inventory_km2": inventory["geometry_area_km2"] if pd.isna(reported) else reported,
+        "area_inventory_km2": next((a for a in areas if not pd.isna(a)), None),
         "inventory_date": inventory["src_date"],
         "area_debris_km2": None,
         "area_clean_ice_km2": None,

@@ -52,8 +52,9 @@ def region_area(area: pa.Table) -> pa.Table:
 
 def _total(o1region: str, o2region: str | None, rows: pd.DataFrame) -> dict[str, Any]:
     counted = rows[rows["status"].isin(WITH_AREA)]
-    inventory = math.fsum(rows["area_inventory_km2"])
-    seen = math.fsum(rows["area_inventory_km2"] * rows["observed_fraction"].fillna(0.0))
+    known = rows["area_inventory_km2"].fillna(0.0)
+    inventory = math.fsum(known)
+    seen = math.fsum(known * rows["observed_fraction"].fillna(0.0))
     return {
         "o1region": o1region,
         "o2region": o2region,
@@ -67,7 +68,7 @@ def _total(o1region: str, o2region: str | None, rows: pd.DataFrame) -> dict[str,
         "area_sigma_km2": math.fsum(counted["area_sigma_km2"].fillna(0.0)),
         "sigma_model": SIGMA_MODEL,
         "area_inventory_km2": inventory,
-        "area_inventory_measured_km2": math.fsum(counted["area_inventory_km2"]),
+        "area_inventory_measured_km2": math.fsum(known[counted.index]),
         "observed_fraction": seen / inventory if inventory > 0 else 0.0,
         "run_id": str(rows["run_id"].iloc[0]),
     }

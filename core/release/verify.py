@@ -226,7 +226,7 @@ def _outlined(table: pa.Table) -> NDArray[np.bool_]:
 def _hidden_km2(table: pa.Table) -> NDArray[np.float64]:
     """Per glacier, the part of the inventory's outline that was not observed."""
     seen = np.asarray(table.column("observed_fraction").to_numpy(), dtype=float)
-    inventory = np.asarray(table.column("area_inventory_km2").to_numpy(), dtype=float)
+    inventory = np.nan_to_num(np.asarray(table.column("area_inventory_km2").to_numpy(), dtype=float))
     hidden: NDArray[np.float64] = np.clip(1.0 - np.nan_to_num(seen), 0.0, 1.0) * np.nan_to_num(inventory)
     return hidden
 

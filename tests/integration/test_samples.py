@@ -40,7 +40,9 @@ def test_all_outlines_have_one_row_and_those_outside_the_frame_say_why(
     unseen = area[area["status"] == "not_observed"]
     assert len(unseen) and unseen["status_reason"].notna().all() and unseen["area_km2"].isna().all()
     assert (unseen["observed_fraction"] < 0.9).all()
-    said = unseen["status_reason"].str.replace(r"only .* of the outline was observed, 90% are needed", "partly", regex=True)
+    said = unseen["status_reason"].str.replace(
+        r"only .* of the outline was observed, 90% are needed", "partly", regex=True
+    )
     nothing = unseen["observed_fraction"] == 0
     assert (said[nothing] == "no valid observation inside the outline").all() and (said[~nothing] == "partly").all()
     assert verify_release(ran.prepared.run.release_url) == []
@@ -49,7 +51,9 @@ def test_all_outlines_have_one_row_and_those_outside_the_frame_say_why(
 def test_everest_rows_name_the_day_of_the_scene_and_the_sensor(everest: Ran) -> None:
     measured = everest.area().query("status == 'measured'")
     assert len(measured) > 40
-    assert {str(d) for d in measured["scene_date_min"]} == {"2000-10-30"} == {str(d) for d in measured["scene_date_max"]}
+    assert (
+        {str(d) for d in measured["scene_date_min"]} == {"2000-10-30"} == {str(d) for d in measured["scene_date_max"]}
+    )
     assert set(measured["sensors"]) == {"optical"}
 
 

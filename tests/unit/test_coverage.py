@@ -67,7 +67,11 @@ def test_shares_are_those_of_exactextract(polygon):
     window = ORIGIN.pad(12)
     rows, cols = window.shape
     raster = NumPyRasterSource(
-        np.arange(window.size, dtype=np.float64).reshape(window.shape), xmin=-12, xmax=cols - 12, ymin=-rows + 12, ymax=12
+        np.arange(window.size, dtype=np.float64).reshape(window.shape),
+        xmin=-12,
+        xmax=cols - 12,
+        ymin=-rows + 12,
+        ymax=12,
     )
     flipped = shapely.transform(polygon, lambda xy: xy * [1, -1])
     feature = {"type": "Feature", "geometry": shapely.geometry.mapping(flipped), "properties": {}}

@@ -103,7 +103,9 @@ def test_block_names_round_trip(zone, row, col):
     assert Block.parse(block.name) == block
 
 
-@pytest.mark.parametrize("name", ["utm45n", "utm45n-r1-c015", "utm61n-r226-c015", "utm45n-r226-c015x", "utm45n-r-01-c015"])
+@pytest.mark.parametrize(
+    "name", ["utm45n", "utm45n-r1-c015", "utm61n-r226-c015", "utm45n-r226-c015x", "utm45n-r-01-c015"]
+)
 def test_a_name_that_is_no_block_is_refused(name):
     with pytest.raises(ConfigError):
         Block.parse(name)
