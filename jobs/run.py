@@ -103,8 +103,10 @@ def show_end(prepared: Prepared, driven: Driven, *, as_json: bool) -> None:
     if driven.complete:
         console.print(f"release  {prepared.run.release_url}", markup=False)
     if not driven.clean:
-        how = f"see `icefleet status {escape(prepared.run.url)}`"
-        errors.print(f"[yellow]{len(driven.set_aside)} units are in quarantine[/]; {how}")
+        errors.print(
+            f"[yellow]{len(driven.set_aside)} units in quarantine, {driven.lost_rows} glaciers published as quarantined"
+            f"[/]; the reasons: icefleet status {prepared.run.url}, and status_reason in the release"
+        )
 
 
 def end_summary(prepared: Prepared, driven: Driven) -> dict[str, Any]:
