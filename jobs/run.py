@@ -105,7 +105,7 @@ def show_end(prepared: Prepared, driven: Driven, *, as_json: bool) -> None:
     if not driven.clean:
         errors.print(
             f"[yellow]{len(driven.set_aside)} units in quarantine, {driven.lost_rows} glaciers published as quarantined"
-            f"[/]; the reasons: icefleet status {prepared.run.url}, and status_reason in the release"
+            f"[/]; the reasons: icefleet status {escape(prepared.run.url)}, and status_reason in the release"
         )
 
 
