@@ -1,24 +1,25 @@
-"""One attempt at a unit: the failure classes turned into what happens next, in one place for every executor.
+"""One attempt at a unit: what the policy says, done in the process that works.
 
-Transient errors wait and try again here, with full jitter; a poisoned or unexpected error becomes a quarantine record
-and the run goes on; a systemic one goes up and stops the run.
+Waits and tries again, shrinks, writes quarantine records; what concerns the whole run or another worker goes up, as
+an exception or in the outcome.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NoReturn, Protocol
 
-from core.errors import ConfigError, DeviceError, SystemicError, TransientError
+from cluster.policy import ATTEMPTS, Action, action_for, pause_s
+from core.errors import DeviceError, SystemicError
 from core.ledger import Failure, Ledger
 from core.objects import Objects
 from core.worker import UnitResult
 
-ATTEMPTS = 5
-BASE_S, CAP_S = 0.5, 20.0
+EXIT_BROKEN_DEVICE = 70
 
 
 class Doer(Protocol):
@@ -30,14 +31,35 @@ class Doer(Protocol):
         """Do one unit. Raises what the work raises."""
         ...
 
+    def shrink(self) -> bool:
+        """Need less memory from now on; False if that is not possible any more."""
+        ...
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """Exactly one of result and failure is set; retries: transient errors survived."""
+    """result if it is done, failure if it is set aside, neither if it must be queued again; retries: in place."""
 
     result: UnitResult | None
     failure: Failure | None
     retries: int = 0
+
+    @property
+    def preempted(self) -> bool:
+        return self.result is None and self.failure is None
+
+
+def stop_here(error: BaseException) -> NoReturn:
+    """A broken device in a process that nobody would start again."""
+    raise SystemicError(
+        "device", found=str(error), expected="a device that works", fix="run the same command again in a new process"
+    ) from error
+
+
+def die(error: BaseException) -> NoReturn:
+    """A broken device in a worker process: only its end gets rid of the device's state."""
+    del error
+    os._exit(EXIT_BROKEN_DEVICE)
 
 
 def attempt(
@@ -46,25 +68,30 @@ def attempt(
     unit: str,
     sleep: Callable[[float], None] = time.sleep,
     jitter: Callable[[], float] = random.random,
+    on_broken_device: Callable[[BaseException], NoReturn] = stop_here,
 ) -> Outcome:
-    """Do one unit. Raises SystemicError or ConfigError, which would hit every unit alike; returns all else."""
-    for tried in range(ATTEMPTS):
+    """Do one unit as the policy says. Raises SystemicError or ConfigError, which would hit every unit alike."""
+    tried = 0
+    while True:
         try:
             return Outcome(worker.do(stage, unit), None, tried)
-        except (SystemicError, ConfigError):
-            raise
-        except TransientError as error:
-            if tried + 1 == ATTEMPTS:
-                return _aside(worker, Failure.of(stage, unit, error), tried)
-            sleep(jitter() * min(CAP_S, BASE_S * 2**tried))
         except Exception as error:
-            return _aside(worker, Failure.of(stage, unit, error), tried)
-    raise AssertionError("unreachable: every attempt returns, raises or is the last")
-
-
-def _aside(worker: Doer, failure: Failure, retries: int) -> Outcome:
-    worker.ledger.quarantine(failure)
-    return Outcome(None, failure, retries)
+            action = action_for(error)
+            last = tried + 1 >= ATTEMPTS
+            if action is Action.STOP or (action is Action.RETRY_THEN_STOP and last):
+                raise
+            if action is Action.REQUEUE:
+                return Outcome(None, None, tried)
+            if action is Action.DIE:
+                on_broken_device(error)
+            if action is Action.SHRINK and worker.shrink():
+                continue
+            if action in (Action.SHRINK, Action.SET_ASIDE) or last:
+                failure = Failure.of(stage, unit, error)
+                worker.ledger.quarantine(failure)
+                return Outcome(None, failure, tried)
+            sleep(pause_s(tried, jitter()))
+            tried += 1
 
 
 def give_up(run_url: str, stage: str, unit: str, losses: int) -> Outcome:

@@ -11,12 +11,13 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from cluster.attempt import Doer, Outcome, attempt, give_up
+from cluster.attempt import Doer, Outcome, attempt, die, give_up
 from cluster.events import Callback, TaskEvent
 from cluster.scheduler import Key, Scheduler, Unit
 from core.errors import SystemicError
@@ -47,8 +48,7 @@ def _here(worker: Doer, scheduler: Scheduler, callback: Callback) -> None:
         if unit is None:
             scheduler.check_alive()
             continue
-        report(unit, attempt(worker, unit.stage, unit.name), callback)
-        scheduler.settle(unit)
+        _conclude(attempt(worker, unit.stage, unit.name), unit, scheduler, callback)
 
 
 @dataclass
@@ -84,7 +84,9 @@ class _Pool:
 
     def _work(self, pool: ProcessPoolExecutor) -> None:
         try:
-            _first(pool).result()
+            with _deaf():
+                first = pool.submit(os.getpid)
+            first.result()
         except BrokenProcessPool as error:
             raise SystemicError(
                 "worker processes", found="they end before their first unit", fix="set execution.workers=1 to see why"
@@ -100,7 +102,8 @@ class _Pool:
 
     def _submit(self, pool: ProcessPoolExecutor, unit: Unit) -> None:
         try:
-            self.flying[pool.submit(_do, unit.stage, unit.name)] = unit
+            with _deaf():
+                self.flying[pool.submit(_do, unit.stage, unit.name)] = unit
         except BrokenProcessPool:
             self.scheduler.requeue(unit)
             raise
@@ -112,8 +115,7 @@ class _Pool:
             del self.flying[future]
 
     def _settle(self, outcome: Outcome, unit: Unit) -> None:
-        report(unit, outcome, self.callback)
-        self.scheduler.settle(unit)
+        _conclude(outcome, unit, self.scheduler, self.callback)
 
     def _bury(self) -> None:
         """After a death: what was finished counts, the rest is suspect."""
@@ -130,6 +132,14 @@ class _Pool:
         self.flying.clear()
 
 
+def _conclude(outcome: Outcome, unit: Unit, scheduler: Scheduler, callback: Callback) -> None:
+    if outcome.preempted:
+        callback(TaskEvent("retried", unit.stage, unit.name, unit.region, message="its worker was taken away"))
+        scheduler.requeue(unit)
+    elif scheduler.settle(unit):
+        report(unit, outcome, callback)
+
+
 def report(unit: Unit, outcome: Outcome, callback: Callback) -> None:
     """Tell the callback how a unit ended."""
     for _ in range(outcome.retries):
@@ -140,11 +150,12 @@ def report(unit: Unit, outcome: Outcome, callback: Callback) -> None:
         callback(TaskEvent("quarantined", unit.stage, unit.name, unit.region, message=outcome.failure.message))
 
 
-def _first(pool: ProcessPoolExecutor) -> Future[int]:
-    """Start all processes, deaf to Ctrl-C, which reaches the whole group: what is in flight ends in peace."""
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes started within never hear Ctrl-C, which reaches the whole group: what is in flight ends in peace."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return pool.submit(os.getpid)
+        yield
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
@@ -165,4 +176,4 @@ def _die_with_parent() -> None:
 
 def _do(stage: str, unit: str) -> Outcome:
     assert _worker is not None, "the pool starts every process with a worker"
-    return attempt(_worker, stage, unit)
+    return attempt(_worker, stage, unit, on_broken_device=die)

@@ -54,3 +54,7 @@ class PoisonError(IcefleetError):
 
 class SystemicError(IcefleetError):
     """Every item would fail the same way (no credentials, wrong grid, missing model): stop the run."""
+
+
+class RefusedError(SystemicError):
+    """Access refused (403, credentials): worth a few more tries, for tokens are renewed; systemic if it stays."""

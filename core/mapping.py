@@ -108,8 +108,8 @@ def near_outlines(
     outlines: NDArray[np.object_], lattice: Lattice, window: PixelWindow, buffer_m: float
 ) -> NDArray[np.bool_]:
     """Pixels whose centre is within `buffer_m` of the centre of a pixel that an outline touches: (rows, cols) bool."""
-    reach = math.floor(buffer_m / lattice.res_m + 1e-9)
-    wide = window.pad(reach + 1)
+    reach = buffer_m / lattice.res_m + 1e-9
+    wide = window.pad(math.floor(reach) + 1)
     touched = coverage_share(outlines, lattice, wide) > 0
     if not touched.any():
         return np.zeros(window.shape, dtype=bool)

@@ -131,7 +131,7 @@ class MosaicReader:
                 continue
             sensors |= set(marker["sensors"])
             try:
-                stored, numbered = self._block(block, int(marker["pixels"]))
+                stored, numbered = self._block(block, int(marker["pixels"]), len(marker["scenes"]))
             except PoisonError as error:
                 missing.append((block.name, str(error)))
                 continue
@@ -160,15 +160,16 @@ class MosaicReader:
         refs = [SceneRef(s["id"], dt.date.fromisoformat(s["date"]), s["sensor"]) for s in marker["scenes"]]
         return np.array([-1, *(self._scenes.setdefault(ref, len(self._scenes)) for ref in refs)], dtype=np.int32)
 
-    def _block(self, block: Block, pixels: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def _block(self, block: Block, pixels: int, n_scenes: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         if block not in self._blocks:
             stored, numbered = self._mosaic.read_block(self._lattice, block)
-            found = int(np.count_nonzero(stored != NOT_OBSERVED))
-            if found != pixels:  # an absent shard reads as fill, which must not pass for "not observed"
+            # An absent shard reads as fill, which must not pass for "not observed"; every committed scene occurs.
+            found, highest = int(np.count_nonzero(stored != NOT_OBSERVED)), int(numbered.max())
+            if (found, highest) != (pixels, n_scenes):
                 raise PoisonError(
                     f"{self._mosaic.url} {block.name}",
-                    found=f"{found} mapped pixels",
-                    expected=f"{pixels}, as committed",
+                    found=f"{found} mapped pixels of {highest} scenes",
+                    expected=f"{pixels} of {n_scenes}, as committed",
                     fix=f"delete the commit of map/{block.name} and run again",
                 )
             self._blocks[block] = stored, numbered

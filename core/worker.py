@@ -58,6 +58,7 @@ class Worker:
         self.run = load_run(run_url)
         self.objects = Objects(run_url)
         self.ledger = Ledger(self.objects)
+        self._batch = self.run.config.model.batch
 
     def do(self, stage: str, unit: str) -> UnitResult:
         """Do one unit. Raises what the work raises (`core.errors`); ConfigError for an unknown stage."""
@@ -72,6 +73,13 @@ class Worker:
         began = time.perf_counter()
         counts = stages[stage](unit)
         return UnitResult(stage, unit, time.perf_counter() - began, counts)
+
+    def shrink(self) -> bool:
+        """Halve the batch for good, because the device ran out of memory; False if it is one window already."""
+        if self._batch == 1:
+            return False
+        self._batch //= 2
+        return True
 
     @cached_property
     def _tiles(self) -> TileStore:
@@ -114,7 +122,7 @@ class Worker:
             resolutions,
             self._model,
             config.grid.buffer_m,
-            config.model.batch,
+            self._batch,
         )
         self._mosaic.write_block(lattice, block, mapped.probability, mapped.scene)
         self.ledger.commit(
@@ -204,11 +212,13 @@ class Worker:
                     why = failure.message if failure else "the run ended before it was measured"
                     names = outlines.glaciers["rgi_id"].iloc[outlines.members(group)]
                     reasons |= dict.fromkeys(names, f"group {group}: {why}")
+        # Read back from Parquet, a missing text is NaN, which is true to Python.
+        inventory["problem"] = inventory["problem"].astype(object).where(inventory["problem"].notna(), None)
         sick = inventory[inventory["problem"].notna() | inventory["rgi_id"].isin(list(reasons))]
         return [
             area_row(
                 record,
-                Measurement("quarantined", str(record["problem"] or reasons[record["rgi_id"]]), None),
+                Measurement("quarantined", record["problem"] or reasons[record["rgi_id"]], None),
                 self._origin,
                 None,
             )

@@ -1,14 +1,24 @@
 """A tiny world: a few round glaciers of bright ice on dark rock, one small scene per block, and a configuration.
 
 The whole job takes a second or two on it. Every scene lies in the middle of its own block, so spoiling one scene
-spoils exactly one block: glacier k lies in block k modulo `blocks`.
+spoils exactly one block: glacier k lies in block k modulo `blocks`. Besides, `icefleet` calls a verb in this process
+as a shell would, and `refusing_s3` is a storage service that lets nobody in.
 """
 
 from __future__ import annotations
 
+import io
+import json
 import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import geopandas as gpd
 import numpy as np
@@ -51,6 +61,68 @@ class TinyWorld:
     def settings(self) -> dict[str, object]:
         """The configuration as it is written."""
         return yaml.safe_load(self.config.read_text())
+
+
+@dataclass(frozen=True)
+class Called:
+    """How a call of the command line ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output, all of it."""
+        return json.loads(self.out)
+
+
+def icefleet(*words: object) -> Called:
+    """Call the console script in this process."""
+    from jobs.cli import main
+
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with redirect_stdout(out), redirect_stderr(err), mock.patch.object(sys, "argv", ["icefleet", *map(str, words)]):
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+    return Called(code, out.getvalue(), err.getvalue())
+
+
+@contextmanager
+def refusing_s3() -> Iterator[dict[str, str]]:
+    """A service on this machine that answers 403 to everything; yields the AWS_* variables that point at it."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Refuse)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
+            "AWS_ACCESS_KEY_ID": "nobody",
+            "AWS_SECRET_ACCESS_KEY": "wrong",
+            "AWS_REGION": "us-east-1",
+        }
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Refuse(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+        self.send_response(403)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_PUT = do_POST = do_HEAD = do_DELETE = do_GET
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
 
 
 def make_world(folder: Path, *, glaciers: int = 2, blocks: int = 1, region: str = "15") -> TinyWorld:

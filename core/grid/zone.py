@@ -72,7 +72,10 @@ class Zone:
         return _transform(geometry, _transformer(self.epsg, inverse=False))
 
     def unproject(self, geometry: NDArray[np.object_]) -> NDArray[np.object_]:
-        """Inverse of `project`. Longitudes come back continuous around the zone, so they may pass ±180."""
+        """Inverse of `project`. Longitudes are continuous around a UTM zone, so they may pass ±180.
+
+        Those of a polar zone are in [−180, 180] and jump at 180°: `core.inventory.unwrap_longitudes` has to follow.
+        """
         lon0 = self.central_meridian_deg
         polar = self.polar
 

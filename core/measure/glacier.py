@@ -80,7 +80,7 @@ def measure_glacier(ownership: Ownership, mosaic: MosaicWindow, lattice: Lattice
     outline_km2 = float(np.sum(ownership.own * area, dtype=np.float64))
     hidden_km2 = float(np.sum(np.where(seen, 0, ownership.own * area), dtype=np.float64))
     observed = min(1.0, max(0.0, 1.0 - hidden_km2 / outline_km2)) if outline_km2 > 0 else 0.0
-    used = np.unique(mosaic.scene[seen & (ownership.own > 0)])
+    used = np.unique(mosaic.scene[seen & (ownership.share > 0)])
     scenes = tuple(int(s) for s in used[used >= 0])
     if observed <= 0.0:
         return Measurement("not_observed", "no valid observation inside the outline", 0.0)

@@ -13,6 +13,7 @@ import shapely
 from numpy.typing import NDArray
 
 from core.grid import Lattice, PixelWindow, Zone
+from core.inventory import unwrap_longitudes
 from core.measure.glacier import Measurement, MeasureRules, MosaicWindow, measure_glacier
 from core.measure.outline import tidy
 from core.measure.ownership import ownerships
@@ -132,7 +133,7 @@ def outline_rows(row: dict[str, Any], found: Measurement) -> list[dict[str, Any]
 
 
 def to_lon_lat(geometry: shapely.Geometry, zone: Zone) -> shapely.Geometry:
-    """Zone metres → EPSG:4326 with 7 decimals; rounding may close a gap, so the result is tidied again."""
-    lon_lat = zone.unproject(np.array([geometry], dtype=object))
+    """Zone metres → EPSG:4326, continuous longitudes with 7 decimals; rounding may close a gap, so it is tidied."""
+    lon_lat = unwrap_longitudes(zone.unproject(np.array([geometry], dtype=object)))
     rounded = shapely.transform(lon_lat, lambda xy: np.round(xy, _LON_LAT_DIGITS))
     return tidy(shapely.get_parts(rounded))

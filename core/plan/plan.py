@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from core.config import Config
 from core.errors import ConfigError
 from core.grid import Block, Lattice
+from core.ingest import native_res_m
 from core.measure import glacier_window
 from core.models import ModelSpec
 from core.plan.outlines import ZoneOutlines, zone_outlines
@@ -30,7 +31,8 @@ WORLD = (-180.0, -90.0, 180.0, 90.0)
 @dataclass(frozen=True)
 class BlockUnit:
     """One block to map. region: that of most of its glaciers; halo: blocks whose tiles its windows reach, itself
-    included; n_windows: forward passes; n_glaciers: outlines within the buffer."""
+    included; n_windows: forward passes at most (exactly, where windows do not cross the borders of blocks);
+    n_glaciers: outlines within the buffer."""
 
     block: Block
     region: str
@@ -84,12 +86,13 @@ def make_plan(glaciers: gpd.GeoDataFrame, config: Config, model: ModelSpec) -> P
         raise ConfigError("inventory", found="no glacier with a usable outline", fix="see the inventory report")
     near_m = 2 * config.measure.advance_m + 4 * config.grid.res_m
     zones = zone_outlines(glaciers, near_m)
+    margin_px = _interpolation_px(config, model)
     blocks: list[BlockUnit] = []
     groups: list[GroupUnit] = []
     planned: list[ZoneOutlines] = []
     for outlines in zones:
         lattice = Lattice(outlines.zone, config.grid.res_m)
-        here = _blocks(outlines, lattice, model.windows, config.grid.buffer_m)
+        here = _blocks(outlines, lattice, model.windows, config.grid.buffer_m, margin_px)
         named, units = _groups(outlines, lattice, config, {b.name for b in here})
         blocks += here
         groups += units
@@ -97,7 +100,15 @@ def make_plan(glaciers: gpd.GeoDataFrame, config: Config, model: ModelSpec) -> P
     return Plan(tuple(blocks), tuple(groups), tuple(planned))
 
 
-def _blocks(outlines: ZoneOutlines, lattice: Lattice, windows: WindowLattice, buffer_m: float) -> list[BlockUnit]:
+def _interpolation_px(config: Config, model: ModelSpec) -> int:
+    """Pixels beyond a window that its interpolation from coarser tiles may look at (`core.resample`)."""
+    coarsest_m = max(native_res_m(config, need.sensor) for need in model.needs)
+    return -(-coarsest_m // config.grid.res_m) if coarsest_m > config.grid.res_m else 0
+
+
+def _blocks(
+    outlines: ZoneOutlines, lattice: Lattice, windows: WindowLattice, buffer_m: float, margin_px: int
+) -> list[BlockUnit]:
     home = outlines.home_outlines
     n = lattice.block_px
     owner, row, col = _touched(shapely.bounds(home), buffer_m + lattice.res_m, lattice)
@@ -105,17 +116,14 @@ def _blocks(outlines: ZoneOutlines, lattice: Lattice, windows: WindowLattice, bu
     near = shapely.dwithin(home[owner], lattice.boxes_m(row * n, col * n, n), buffer_m + lattice.res_m)
     owner, row, col = owner[near], row[near], col[near]
     i, j = active_windows(home, lattice, windows, buffer_m)
-    of_window, win_row, win_col = expand_ranges(
-        i * windows.stride_px // n,
-        (i * windows.stride_px + windows.size_px - 1) // n + 1,
-        j * windows.stride_px // n,
-        (j * windows.stride_px + windows.size_px - 1) // n + 1,
-    )
+    of_window, win_row, win_col = _blocks_under(i, j, windows, n, 0)
     regions = outlines.glaciers["o1region"].to_numpy(dtype=str)[outlines.home][owner]
     main, total = _main_region(row, col, regions)
     cells, n_windows = np.unique(np.stack([win_row, win_col], axis=1), axis=0, return_counts=True)
     running = {(int(r), int(c)): int(n) for (r, c), n in zip(cells, n_windows, strict=True)}
-    reach = _halo(of_window, win_row, win_col, set(main), lattice)
+    shared = pd.DataFrame({"w": of_window, "row": win_row, "col": win_col})
+    read = pd.DataFrame(dict(zip(("w", "row", "col"), _blocks_under(i, j, windows, n, margin_px), strict=True)))
+    reach = _halo(shared, read, set(main), lattice)
     units = []
     for (r, c), region in main.items():
         block = Block(lattice.zone, r, c)
@@ -149,16 +157,23 @@ def _touched(
     return expand_ranges(corners[0], corners[1] + 1, corners[2], corners[3] + 1)
 
 
+def _blocks_under(
+    i: NDArray[np.int64], j: NDArray[np.int64], windows: WindowLattice, block_px: int, margin_px: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """(window, block row, block column) of every block under a window that is grown by `margin_px`."""
+    row, col = i * windows.stride_px - margin_px, j * windows.stride_px - margin_px
+    last = windows.size_px + 2 * margin_px - 1
+    return expand_ranges(row // block_px, (row + last) // block_px + 1, col // block_px, (col + last) // block_px + 1)
+
+
 def _halo(
-    of_window: NDArray[np.int64],
-    row: NDArray[np.int64],
-    col: NDArray[np.int64],
-    active: set[tuple[int, int]],
-    lattice: Lattice,
+    shared: pd.DataFrame, read: pd.DataFrame, active: set[tuple[int, int]], lattice: Lattice
 ) -> dict[tuple[int, int], tuple[str, ...]]:
-    """For each active block, the blocks that share an active window with it."""
-    cells = pd.DataFrame({"w": of_window, "row": row, "col": col})
-    pairs = cells.merge(cells, on="w", suffixes=("", "_to")).drop(columns="w").drop_duplicates()
+    """For each active block, the blocks whose tiles are read for the windows that share a pixel with it.
+
+    shared, read: columns w (window), row, col of the blocks under each window, and of those that it reads.
+    """
+    pairs = shared.merge(read, on="w", suffixes=("", "_to")).drop(columns="w").drop_duplicates()
     out: dict[tuple[int, int], set[str]] = {}
     for r, c, to_r, to_c in pairs.itertuples(index=False):
         if (r, c) in active:

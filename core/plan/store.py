@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import shapely
 
 from core.grid import Block, Zone
-from core.inventory import split_antimeridian
+from core.inventory import split_antimeridian, unwrap_longitudes
 from core.layout import RunLayout
 from core.objects import Objects
 from core.plan.outlines import ZoneOutlines
@@ -99,7 +99,7 @@ def plan_geojson(plan: Plan) -> str:
     for k, unit in enumerate(plan.blocks):
         square = shapely.segmentize(np.array([shapely.box(*unit.block.bounds_m)], dtype=object), 5000.0)
         squares[k] = unit.block.zone.unproject(square)[0]
-    squares = split_antimeridian(squares)
+    squares = split_antimeridian(unwrap_longitudes(squares))
     features = [
         {
             "type": "Feature",
