@@ -5,9 +5,9 @@ actors map blocks, one per GPU (or CPU share); `Surveyor` actors ingest and meas
 with ready units, at most two in flight per actor, and sees nothing but descriptors and summaries: pixels go from the
 object store to an actor and back, never through Ray. Constructors take URLs.
 
-Nodes that offer the custom resource `icefleet_mapper` or `icefleet_surveyor` get the actors of that role and no other
-node does; without such nodes GPUs decide. An actor that dies with its node is pre-empted, which is nobody's fault; an
-actor that dies alone is counted against the unit it was doing.
+An actor that dies is replaced by a new one, here and not by Ray, which would keep its units until it found room. One
+that dies with its node is pre-empted, which is nobody's fault; one that dies alone is counted against the unit that it
+was doing. Ray tells at once that an actor does not answer, but only after seconds why: units wait for that verdict.
 """
 
 from __future__ import annotations
@@ -19,15 +19,17 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import ray
-from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
+from ray.exceptions import ActorUnavailableError, AuthenticationError, RayActorError, RayTaskError
 
 from cluster import shard
-from cluster.attempt import Outcome, attempt, die, give_up
+from cluster.attempt import Doer, Outcome, attempt, die, give_up
+from cluster.crew import crew
 from cluster.events import Callback, TaskEvent
-from cluster.local import IN_FLIGHT_PER_WORKER, MOST_LOSSES, report
+from cluster.local import IN_FLIGHT_PER_WORKER, MOST_LOSSES, MakeWorker, report
 from cluster.scheduler import Key, Scheduler, Unit
 from cluster.shard import Settled
 from core.config import ExecutionConfig
@@ -36,62 +38,65 @@ from core.worker import Worker
 
 _WAIT_S, _LOOK_S = 1.0, 0.05
 _PATIENCE_S = 900.0  # an autoscaler that cannot give a single node in a quarter of an hour will not
-_RESTARTS = 1000  # actors restart on any node that is left; units, not actors, are given up
-ROLE_RESOURCE = "icefleet_{role}"
-
-
-@ray.remote(num_cpus=0, max_restarts=_RESTARTS)
-class RegionShard:
-    """One region: its remaining units, and its part of the release."""
-
-    def __init__(self, run_url: str, region: str) -> None:
-        self._run_url = run_url
-        self._shard = shard.RegionShard(run_url, region)
-
-    def node(self) -> str:
-        return str(ray.get_runtime_context().get_node_id())
-
-    def units(self, settled: Settled) -> list[Unit]:
-        return self._shard.units(settled)
-
-    def ingest_units(self, settled: Settled) -> list[Unit]:
-        return self._shard.ingest_units(settled)
-
-    def do(self, stage: str, unit: str) -> Outcome:
-        return attempt(Worker(self._run_url), stage, unit, on_broken_device=die)
 
 
 class _Doer:
-    def __init__(self, run_url: str) -> None:
-        self._worker = Worker(run_url)
+    """make: run URL → worker."""
+
+    def __init__(self, run_url: str, make: MakeWorker) -> None:
+        self._run_url, self._make = run_url, make
+
+    @cached_property
+    def _worker(self) -> Doer:
+        return self._make(self._run_url)
 
     def node(self) -> str:
+        """Where this is. Asked before the first unit: what no worker can work with shows here, as its own error."""
+        _ = self._worker
         return str(ray.get_runtime_context().get_node_id())
 
     def do(self, stage: str, unit: str) -> Outcome:
         return attempt(self._worker, stage, unit, on_broken_device=die)
 
 
-@ray.remote(max_restarts=_RESTARTS)
+@ray.remote(num_cpus=0)
+class RegionShard(_Doer):
+    """One region: its remaining units, and its part of the release."""
+
+    def units(self, region: str, settled: Settled, ingest_only: bool) -> list[Unit]:
+        owned = shard.RegionShard(self._run_url, region)
+        return owned.ingest_units(settled) + ([] if ingest_only else owned.units(settled))
+
+
+@ray.remote
 class Mapper(_Doer):
     """Maps blocks."""
 
 
-@ray.remote(max_restarts=_RESTARTS)
+@ray.remote
 class Surveyor(_Doer):
     """Ingests tiles and measures glacier groups."""
 
 
+_KINDS: dict[str, Any] = {"shard": RegionShard, "mapper": Mapper, "surveyor": Surveyor}
+
+
 @dataclass(eq=False)
 class _Seat:
-    """One actor, the node it was last seen on, and what it is busy with, oldest first."""
+    """A place for one actor at a time.
 
-    actor: Any
+    region: of a shard; node: where the actor is, empty until it said so; asked: that question, while it is open;
+    flying: what it is busy with, oldest first; failed: those of them that will not come back.
+    """
+
     role: str
+    options: dict[str, Any]
     region: str | None = None
+    actor: Any = None
     node: str = ""
     asked: Any = None
     flying: dict[Any, Unit] = field(default_factory=dict)
+    failed: set[Any] = field(default_factory=set)
 
 
 @contextmanager
@@ -113,6 +118,13 @@ def connected(address: str | None) -> Iterator[None]:
         raise SystemicError(
             f"Ray cluster {target}", found=str(error), fix="start one with `ray start --head`, or drop the address"
         ) from error
+    except AuthenticationError as error:
+        raise SystemicError(
+            f"Ray cluster {target}",
+            found=str(error).splitlines()[0],
+            expected="the token of the cluster",
+            fix="export RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH, the file that holds it",
+        ) from error
     try:
         yield
     finally:
@@ -120,31 +132,53 @@ def connected(address: str | None) -> Iterator[None]:
 
 
 class Fleet:
-    """The actors of one run. Use within `connected`."""
+    """The actors of one run. Use within `connected`. make: run URL → worker, picklable."""
 
-    def __init__(self, run_url: str, regions: Sequence[str], execution: ExecutionConfig) -> None:
-        self._run_url = run_url
+    def __init__(
+        self, run_url: str, regions: Sequence[str], execution: ExecutionConfig, make: MakeWorker = Worker
+    ) -> None:
+        self._run_url, self._make = run_url, make
         self._losses: Counter[Key] = Counter()
-        self._shards = {region: _actor(RegionShard).remote(run_url, region) for region in regions}
-        self._seats = [_Seat(actor, "shard", region) for region, actor in self._shards.items()]
-        for role, kind, number, needs in _crew(execution):
-            self._seats += [_Seat(_actor(kind, **needs).remote(run_url), role) for _ in range(number)]
+        self._seats = [_Seat("shard", {}, region) for region in regions]
+        for post in crew(execution, [node["Resources"] for node in _living_nodes().values()]):
+            options = {
+                "num_cpus": post.num_cpus,
+                "num_gpus": post.num_gpus,
+                "resources": dict(post.resources),
+                "scheduling_strategy": "SPREAD",  # a network, and a loss, shared by as few as possible
+            }
+            self._seats += [_Seat(post.role, options) for _ in range(post.number)]
+        for seat in self._seats:
+            self._fill(seat)
 
     def units(self, settled: Settled, *, ingest_only: bool) -> list[Unit]:
         """What remains, as every shard sees it."""
-        with _unwrapped():
-            ingest = ray.get([s.ingest_units.remote(settled) for s in self._shards.values()])
-            rest = [] if ingest_only else ray.get([s.units.remote(settled) for s in self._shards.values()])
-        return [unit for part in [*ingest, *rest] for unit in part]
+        shared = ray.put(settled)
+        shards = [seat for seat in self._seats if seat.role == "shard"]
+        asked = [seat.actor.units.remote(seat.region, shared, ingest_only) for seat in shards]
+        out: list[Unit] = []
+        for seat, answer in zip(shards, asked, strict=True):
+            for left in reversed(range(MOST_LOSSES)):
+                try:
+                    with _unwrapped():
+                        out += ray.get(answer)
+                    break
+                except RayActorError:
+                    if not left:
+                        raise
+                    ray.kill(seat.actor)
+                    self._fill(seat)
+                    answer = seat.actor.units.remote(seat.region, shared, ingest_only)
+        return out
 
     def drive(self, scheduler: Scheduler, callback: Callback) -> None:
         """Do every unit. Raises SystemicError or ConfigError as soon as a unit does."""
         idle_since = time.monotonic()
         while not scheduler.finished:
-            self._locate()
+            self._look_after(scheduler, callback)
             self._hand_out(scheduler)
             scheduler.check_alive()
-            flying = {ref: seat for seat in self._seats for ref in seat.flying}
+            flying = {ref: seat for seat in self._seats for ref in seat.flying if ref not in seat.failed}
             if not flying:
                 self._check_patience(idle_since)
                 time.sleep(_LOOK_S)
@@ -155,28 +189,68 @@ class Fleet:
                 self._land(ref, flying[ref], scheduler, callback)
 
     def _land(self, ref: Any, seat: _Seat, scheduler: Scheduler, callback: Callback) -> None:
-        """One unit came back, or its actor did not."""
-        first = next(iter(seat.flying)) == ref
-        unit = seat.flying.pop(ref)
+        """One unit came back, or its actor does not answer."""
         try:
             with _unwrapped():
                 outcome: Outcome = ray.get(ref)
-        except (RayActorError, ActorUnavailableError) as error:
-            # The second unit in flight only waited: its actor's death is not its doing.
-            alone = first and seat.node in _living_nodes()
-            self._losses[unit.key] += alone
-            seat.node = ""
-            if self._losses[unit.key] < MOST_LOSSES:
-                words = str(error).splitlines()[0] if alone else "its node went away"
-                callback(TaskEvent("retried", unit.stage, unit.name, unit.region, message=words))
-                scheduler.requeue(unit)
-                return
-            outcome = give_up(self._run_url, unit.stage, unit.name, MOST_LOSSES)
+        except RayActorError:
+            seat.failed.add(ref)
+            return
+        self._conclude(seat.flying.pop(ref), outcome, scheduler, callback)
+
+    def _conclude(self, unit: Unit, outcome: Outcome, scheduler: Scheduler, callback: Callback) -> None:
         if outcome.preempted:
-            callback(TaskEvent("retried", unit.stage, unit.name, unit.region, message="its worker was taken away"))
-            scheduler.requeue(unit)
+            self._again(unit, "its worker was taken away", scheduler, callback)
         elif scheduler.settle(unit, time.monotonic()):
             report(unit, outcome, callback)
+
+    def _again(self, unit: Unit, why: str, scheduler: Scheduler, callback: Callback) -> None:
+        callback(TaskEvent("retried", unit.stage, unit.name, unit.region, message=why))
+        scheduler.requeue(unit)
+
+    def _look_after(self, scheduler: Scheduler, callback: Callback) -> None:
+        """Ask, without waiting, the actors that are new or do not answer; replace those that are no more."""
+        for seat in self._seats:
+            doubtful = bool(seat.failed) and len(seat.failed) == len(seat.flying)
+            if seat.node and not doubtful:
+                continue
+            if seat.asked is None:
+                seat.asked = seat.actor.node.remote()
+            if not ray.wait([seat.asked], timeout=0)[0]:
+                continue
+            asked, seat.asked = seat.asked, None
+            try:
+                with _unwrapped():
+                    seat.node = ray.get(asked)
+                self._clear(seat, "its actor could not be reached", 0, scheduler, callback)
+            except ActorUnavailableError:
+                continue
+            except RayActorError as error:
+                if error.actor_init_failed:
+                    raise SystemicError(
+                        f"Ray actor {seat.role}", found=str(error), fix="install the same version on every node"
+                    ) from error
+                alone = not error.preempted and seat.node in _living_nodes()
+                words = "its process died" if alone else "its node went away"
+                self._clear(seat, words, int(alone), scheduler, callback)
+                self._fill(seat)
+
+    def _clear(self, seat: _Seat, why: str, loss: int, scheduler: Scheduler, callback: Callback) -> None:
+        """Take back what an actor was busy with. The second unit only waited: a death is not its doing."""
+        for k, unit in enumerate(seat.flying.values()):
+            self._losses[unit.key] += loss if k == 0 else 0
+            if self._losses[unit.key] < MOST_LOSSES:
+                self._again(unit, why, scheduler, callback)
+            else:
+                outcome = give_up(self._run_url, unit.stage, unit.name, MOST_LOSSES)
+                self._conclude(unit, outcome, scheduler, callback)
+        seat.flying.clear()
+        seat.failed.clear()
+
+    def _fill(self, seat: _Seat) -> None:
+        """Put a new actor on a seat; it counts from when it says where it is."""
+        seat.actor = _KINDS[seat.role].options(**seat.options).remote(self._run_url, self._make)
+        seat.node, seat.asked = "", None
 
     def _check_patience(self, idle_since: float) -> None:
         if time.monotonic() - idle_since > _PATIENCE_S:
@@ -197,58 +271,21 @@ class Fleet:
             for seat in self._seats:
                 if (
                     seat.node
+                    and not seat.failed
                     and len(seat.flying) == depth
                     and (unit := scheduler.take(seat.role, seat.region, now)) is not None
                 ):
                     seat.flying[seat.actor.do.remote(unit.stage, unit.name)] = unit
-
-    def _locate(self) -> None:
-        """Learn, without waiting, which node each actor is on: it tells a pre-emption from a crash."""
-        for seat in self._seats:
-            if seat.node:
-                continue
-            if seat.asked is None:
-                seat.asked = seat.actor.node.remote()
-            if ray.wait([seat.asked], timeout=0)[0]:
-                try:
-                    seat.node = ray.get(seat.asked)
-                except (RayActorError, ActorUnavailableError):
-                    seat.node = ""
-                seat.asked = None
 
     def stop(self) -> None:
         for seat in self._seats:
             ray.kill(seat.actor)
 
 
-def _living_nodes() -> set[str]:
+def _living_nodes() -> dict[str, dict[str, Any]]:
+    """Node id → what Ray knows of it."""
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    return {str(node["NodeID"]) for node in nodes if node["Alive"]}
-
-
-def _actor(kind: Any, **resources: Any) -> Any:
-    """An actor class with these resources; ray's own types do not know what its decorator adds."""
-    return kind.options(**resources)
-
-
-def _crew(execution: ExecutionConfig) -> list[tuple[str, Any, int, dict[str, Any]]]:
-    """(role, actor class, number, resources of one) for the cluster as it is now."""
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    cpus, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
-    mappers = execution.mappers or gpus or max(1, cpus // 2)
-    surveyors = execution.surveyors or max(1, cpus - mappers)
-    # More actors than CPUs: let them share, or the last ones would wait for ever.
-    each = 1.0 if mappers + surveyors <= cpus else cpus / (mappers + surveyors)
-    crew = []
-    for role, kind, number in (("mapper", Mapper, mappers), ("surveyor", Surveyor, surveyors)):
-        needs: dict[str, Any] = {"num_cpus": each}
-        if role == "mapper" and gpus:
-            needs["num_gpus"] = 1
-        name = ROLE_RESOURCE.format(role=role)
-        if name in resources:
-            needs["resources"] = {name: 1e-3}
-        crew.append((role, kind, number, needs))
-    return crew
+    return {str(node["NodeID"]): node for node in nodes if node["Alive"]}
 
 
 @contextmanager

@@ -30,7 +30,7 @@ _SET_INDEX = re.compile(r"^\d+$")
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class GridConfig(_Strict):
@@ -55,8 +55,15 @@ class FileConfig(_Strict):
     bands: dict[str, int] = Field(description="band name of the sensor → 1-based band of the file")
     scale: float = Field(1.0, description="physical value = scale · stored + offset")
     offset: float = 0.0
-    nodata: float | None = Field(None, description="overrides the nodata value of the file")
+    nodata: float | None = Field(None, allow_inf_nan=True, description="overrides the nodata value of the file")
     crs: str | None = Field(None, description="only for files that carry none")
+
+    @field_validator("scale")
+    @classmethod
+    def _scale_keeps_values(cls, scale: float) -> float:
+        if scale == 0:
+            raise ValueError("another number than 0, which would make every pixel the same")
+        return scale
 
     @field_validator("bands")
     @classmethod

@@ -89,9 +89,10 @@ class Ledger:
         stored = self.run.get_or_none(key)
         return None if stored is None else Failure(**_parse(stored, key))
 
-    def release_from_quarantine(self, units: Iterable[tuple[str, str]]) -> None:
-        """Forget records, so that the next run takes the units again."""
+    def forget(self, units: Iterable[tuple[str, str]]) -> None:
+        """Delete commits and quarantine records, so that the next run takes the units again."""
         for stage, unit in units:
+            self.run.delete(RunLayout.commit(stage, unit))
             self.run.delete(RunLayout.quarantine(stage, unit))
 
 

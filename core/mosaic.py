@@ -9,10 +9,9 @@ from __future__ import annotations
 import datetime as dt
 from collections import OrderedDict
 from collections.abc import Set
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from core.errors import PoisonError, SystemicError
@@ -21,13 +20,14 @@ from core.layout import RunLayout
 from core.ledger import Ledger
 from core.measure import MosaicWindow
 from core.objects import Backend, Objects, join_url, zarr_location
-from core.shards import BlockArray, group_objects
+from core.shards import BlockArray, group_objects, put_shard
 from core.stitch import LEVELS, NOT_OBSERVED
 from core.tiles import SceneRef
-from core.tiles.arrays import zarr_errors
+from core.tiles.arrays import SteadyArray, open_steady, zarr_errors
 
 PROBABILITY, SCENE = "probability", "scene"
 _CACHE_BYTES = 1 << 29
+_MAP_AGAIN = "`icefleet retry` and the next run map the block again"
 
 
 class Mosaic:
@@ -36,7 +36,7 @@ class Mosaic:
     def __init__(self, run_url: str, backend: Backend = "obstore") -> None:
         self._objects = Objects(run_url)
         self.url, self.backend = self._objects.url, backend
-        self._open: dict[Lattice, tuple[zarr.Array[Any], zarr.Array[Any]]] = {}
+        self._open: dict[Lattice, tuple[SteadyArray, SteadyArray]] = {}
 
     def write_block(
         self, lattice: Lattice, block: Block, probability: NDArray[np.uint8], scene: NDArray[np.uint8]
@@ -50,34 +50,32 @@ class Mosaic:
                     found=f"{array.dtype} {array.shape}",
                     expected=f"uint8 {window.shape} on {lattice}",
                 )
-        where = slice(window.row0, window.row1), slice(window.col0, window.col1)
         stored, numbered = self._arrays(lattice, create=True)
-        with zarr_errors(f"{self.url} {block.name}"):
-            stored[where] = probability
-            numbered[where] = scene
+        key, chunk = RunLayout.probability(lattice.zone), (block.row, block.col)
+        put_shard(self._objects, f"{key}/{PROBABILITY}", stored, chunk, probability)
+        put_shard(self._objects, f"{key}/{SCENE}", numbered, chunk, scene)
 
     def read_block(self, lattice: Lattice, block: Block) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """(probability, scene) of a committed block. Raises PoisonError if its bytes are gone or corrupt."""
         window = lattice.block_window(block)
         where = slice(window.row0, window.row1), slice(window.col0, window.col1)
         stored, numbered = self._arrays(lattice, create=False)
-        with zarr_errors(f"{self.url} {block.name}"):
+        with zarr_errors(f"{self.url} {block.name}", fix=_MAP_AGAIN):
             return np.asarray(stored[where], np.uint8), np.asarray(numbered[where], np.uint8)
 
-    def _arrays(self, lattice: Lattice, *, create: bool) -> tuple[zarr.Array[Any], zarr.Array[Any]]:
+    def _arrays(self, lattice: Lattice, *, create: bool) -> tuple[SteadyArray, SteadyArray]:
         if lattice not in self._open:
             key = RunLayout.probability(lattice.zone)
             if create and self._objects.get_or_none(f"{key}/zarr.json") is None:
                 for name, data in group_objects(key, lattice, _ARRAYS, {"title": "probability of glacier"}).items():
                     self._objects.create(name, data)
             store, path = zarr_location(self.url, key, self.backend)
+            where = join_url(self.url, key)
             try:
-                group = zarr.open_group(store, path=path, mode="r+")
+                _, (probability, scene) = open_steady(store, path, (PROBABILITY, SCENE), where)
             except FileNotFoundError as error:
-                raise PoisonError(
-                    join_url(self.url, key), found="no mosaic", expected="the arrays that mapping wrote"
-                ) from error
-            self._open[lattice] = cast("tuple[zarr.Array[Any], zarr.Array[Any]]", (group[PROBABILITY], group[SCENE]))
+                raise PoisonError(where, found="no mosaic", expected="the arrays that mapping wrote") from error
+            self._open[lattice] = probability, scene
         return self._open[lattice]
 
 
@@ -115,6 +113,7 @@ class MosaicReader:
         self._blocks: OrderedDict[Block, tuple[NDArray[np.uint8], NDArray[np.uint8]]] = OrderedDict()
         self._markers: dict[Block, dict[str, Any] | None] = {}
         self._scenes: dict[SceneRef, int] = {}
+        self.lost: set[str] = set()  # planned blocks that were asked for and could not be read
 
     def read(self, window: PixelWindow) -> tuple[MosaicWindow, tuple[SceneRef, ...], tuple[str, ...]]:
         """(window of the mosaic, the scenes its numbers mean, sensors used in its blocks)."""
@@ -140,6 +139,7 @@ class MosaicReader:
             here, there = inside.slices(window), inside.slices(whole)
             probability[here] = stored[there]
             scene[here] = self._numbers(marker)[numbered[there]]
+        self.lost |= {name for name, _ in missing}
         return (
             MosaicWindow(probability, scene, tuple(missing)),
             tuple(self._scenes),
@@ -170,7 +170,7 @@ class MosaicReader:
                     f"{self._mosaic.url} {block.name}",
                     found=f"{found} mapped pixels of {highest} scenes",
                     expected=f"{pixels} of {n_scenes}, as committed",
-                    fix=f"delete the commit of map/{block.name} and run again",
+                    fix=_MAP_AGAIN,
                 )
             self._blocks[block] = stored, numbered
             while len(self._blocks) * 2 * self._lattice.block_px**2 > _CACHE_BYTES and len(self._blocks) > 1:

@@ -3,21 +3,23 @@
 The one store factory. `Objects(url)` is for whole small objects (markers, Parquet, JSON); `zarr_location` for arrays.
 Both are built from a URL inside each process, because neither backend survives a fork and clients do not pickle.
 `create` is create-if-absent, the only primitive that commits need. No error is turned into an empty answer: absent is
-`FileNotFoundError`, a missing bucket or refused credentials `SystemicError`, anything the network may cure
-`TransientError`.
+`FileNotFoundError`, a missing bucket `SystemicError`, refused credentials `RefusedError`, anything the network may
+cure `TransientError`. In a bucket whole objects carry their SHA-256, so a byte that another one arrived as is seen.
 """
 
 from __future__ import annotations
 
 import builtins
 import datetime as dt
+import hashlib
 import os
 import re
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -25,14 +27,39 @@ import obstore.exceptions
 import obstore.store
 import zarr.storage
 
-from core.errors import ConfigError, SystemicError, TransientError
+from core.errors import ConfigError, PoisonError, RefusedError, SystemicError, TransientError
+
+if TYPE_CHECKING:
+    from zarr.abc.store import ByteRequest
+    from zarr.core.buffer import Buffer, BufferPrototype
 
 Backend = str  # "obstore" | "fsspec"
 BACKENDS: tuple[Backend, ...] = ("obstore", "fsspec")
 SCHEMES = ("file", "s3", "memory")
 # Words of an answer, not digits anywhere: keys and run ids hold hexadecimal digits too.
-_REFUSED = re.compile(r"status code: 40[13]\b|<Code>(AccessDenied|ExpiredToken|InvalidToken)</Code>")
+# The address is where a machine of the cloud asks for its role: who has no credentials ends there.
+_REFUSED = re.compile(
+    r"status code: 40[13]\b|<Code>(AccessDenied|ExpiredToken|InvalidToken)</Code>|http://169\.254\.169\.254/"
+)
 _OTHER_REGION = re.compile(r"incorrectly configured region|<Code>AuthorizationHeaderMalformed</Code>")
+# What a bucket that stutters may cost. A connection is given up after 30 s of silence, which is also what a part of
+# 5 MB may take on its way up; a whole shard of 100 MB may take minutes on a thin line, so it is not the total that is
+# bounded tightly. 5xx and cut bodies are tried again for at most 90 s: a SlowDown passes in seconds, and after that
+# the unit's own back-off is the better place to wait, because it frees the worker's connections.
+_CLIENT = {"connect_timeout": "5s", "read_timeout": "30s", "timeout": "300s"}
+_RETRY = {
+    "max_retries": 10,
+    "retry_timeout": dt.timedelta(seconds=90),
+    "backoff": {
+        "init_backoff": dt.timedelta(seconds=0.1),
+        "max_backoff": dt.timedelta(seconds=10),
+        "base": 3,
+    },
+}
+# What the client does not try again itself: 403, a listing cut short, bytes that do not match. Only in the first
+# seconds, so that its patience is never spent twice.
+_TRIES, _PAUSE_S, _SOON_S = 3, 0.2, 5.0
+_SHA256 = "sha256"
 T = TypeVar("T")
 
 _memory: dict[str, obstore.store.MemoryStore] = {}
@@ -91,8 +118,16 @@ class Objects:
         return (Objects, (self.url,))
 
     def get(self, key: str) -> bytes:
-        """Raises FileNotFoundError, SystemicError or TransientError."""
-        return self._call(key, lambda store, k: bytes(obstore.get(store, k).bytes()))
+        """Raises FileNotFoundError, SystemicError or TransientError, the latter also for bytes that keep differing
+        from the SHA-256 they were put with."""
+
+        def whole(store: obstore.store.ObjectStore, k: str) -> bytes:
+            answer = obstore.get(store, k)
+            data = bytes(answer.bytes())
+            _check_sha256(join_url(self.url, key), data, answer.attributes)
+            return data
+
+        return self._call(key, whole)
 
     def get_or_none(self, key: str) -> bytes | None:
         try:
@@ -102,12 +137,20 @@ class Objects:
 
     def put(self, key: str, data: bytes) -> None:
         """Write or overwrite; atomic per object on every backend."""
-        self._call(key, lambda store, k: obstore.put(store, k, data), writes=True)
+        self._call(key, lambda store, k: obstore.put(store, k, data, attributes=self._sha256(data)), writes=True)
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write only if the key is absent; False if somebody was first."""
+        """Write only if the key is absent; False if it is there.
+
+        After a lost answer that may be one's own write, tried again and colliding with itself: who must know reads
+        the object back.
+        """
+
+        def absent(store: obstore.store.ObjectStore, k: str) -> None:
+            obstore.put(store, k, data, mode="create", attributes=self._sha256(data))
+
         try:
-            self._call(key, lambda store, k: obstore.put(store, k, data, mode="create"), writes=True)
+            self._call(key, absent, writes=True)
         except FileExistsError:
             return False
         return True
@@ -132,29 +175,22 @@ class Objects:
         drop = len(self._place[1])
         return sorted((str(row["path"])[drop:], int(row["size"]), row["last_modified"]) for row in rows)
 
+    def _sha256(self, data: bytes) -> dict[str, str] | None:
+        """Attributes to put `data` with; only buckets keep any that are worth having."""
+        return {_SHA256: hashlib.sha256(data).hexdigest()} if self.url.startswith("s3://") else None
+
     def _call(self, key: str, action: Callable[[obstore.store.ObjectStore, str], T], *, writes: bool = False) -> T:
         where = join_url(self.url, key)
-        if self._folder is not None and not writes and not self._folder.is_dir():
-            raise FileNotFoundError(where)
+        if self._folder is not None:
+            if not writes and not self._folder.is_dir():
+                raise FileNotFoundError(where)
+            return self._once(where, key, action)
+        return steadily(lambda: self._once(where, key, action))
+
+    def _once(self, where: str, key: str, action: Callable[[obstore.store.ObjectStore, str], T]) -> T:
         try:
             store, prefix = self._place
             return action(store, prefix + key)
-        except (FileNotFoundError, obstore.exceptions.GenericError) as error:
-            if "NoSuchBucket" in str(error):
-                raise SystemicError(
-                    where, found="no such bucket", fix="create the bucket, or correct the URL in the configuration"
-                ) from error
-            if isinstance(error, FileNotFoundError):
-                raise FileNotFoundError(where) from error
-            if _REFUSED.search(str(error)):
-                raise _refused(where) from error
-            if _OTHER_REGION.search(str(error)):
-                raise SystemicError(
-                    where, found="a bucket of another region", fix="set AWS_REGION to the region of the bucket"
-                ) from error
-            if self._folder is not None:  # a full or broken disk: no pause will mend it
-                raise SystemicError(where, found=_first_line(error), fix="check the disk and the folder") from error
-            raise TransientError(where, found=_first_line(error)) from error
         except obstore.exceptions.AlreadyExistsError as error:
             raise FileExistsError(where) from error
         except (
@@ -162,14 +198,57 @@ class Objects:
             obstore.exceptions.UnauthenticatedError,
             PermissionError,
         ) as error:
-            raise _refused(where) from error
+            raise refused(where) from error
+        except (FileNotFoundError, obstore.exceptions.BaseError) as error:
+            if "NoSuchBucket" in str(error):
+                raise SystemicError(
+                    where, found="no such bucket", fix="create the bucket, or correct the URL in the configuration"
+                ) from error
+            if isinstance(error, FileNotFoundError):
+                raise FileNotFoundError(where) from error
+            if _REFUSED.search(str(error)):
+                raise refused(where) from error
+            if _OTHER_REGION.search(str(error)):
+                raise SystemicError(
+                    where, found="a bucket of another region", fix="set AWS_REGION to the region of the bucket"
+                ) from error
+            if self._folder is not None:  # a full or broken disk: no pause will mend it
+                raise SystemicError(where, found=_first_line(error), fix="check the disk and the folder") from error
+            raise TransientError(where, found=_first_line(error)) from error
 
 
-def _refused(where: str) -> SystemicError:
+def steadily(action: Callable[[], T], again: tuple[type[Exception], ...] = (RefusedError, TransientError)) -> T:
+    """action(), and once or twice more if it raises one of `again`: what may be over in a moment.
+
+    Not everybody who makes a request has retries around it, and one 403 while a token is renewed is no 403 for ever.
+    """
+    began = time.monotonic()
+    for tried in range(1, _TRIES):
+        try:
+            return action()
+        except again:
+            if time.monotonic() - began > _SOON_S:
+                raise
+            time.sleep(_PAUSE_S * tried)
+    return action()
+
+
+def refused(where: str) -> RefusedError:
+    """Access refused, with what to check."""
     fix = "check AWS_ACCESS_KEY_ID / AWS_PROFILE, or AWS_NO_SIGN_REQUEST=YES for a public bucket"
     if where.startswith("file://"):
         fix = "check the permissions of the folder"
-    return SystemicError(where, found="access refused", fix=fix)
+    return RefusedError(where, found="access refused", fix=fix)
+
+
+def _check_sha256(where: str, data: bytes, attributes: Mapping[str, str]) -> None:
+    wanted = attributes.get(_SHA256)
+    if wanted is not None and hashlib.sha256(data).hexdigest() != wanted:
+        raise TransientError(
+            where,
+            found=f"{len(data)} bytes that do not match their SHA-256",
+            fix="if it stays so, delete the object and run the same command again",
+        )
 
 
 def _first_line(error: Exception) -> str:
@@ -189,11 +268,29 @@ def zarr_location(
     url = normalise_url(url)
     if backend == "obstore" or url.startswith("memory://"):
         store, prefix = _open(url)
-        return zarr.storage.ObjectStore(store, read_only=read_only), prefix + key
+        return _CheckedStore(store, read_only=read_only), prefix + key
     path = local_path(url)
     if path is not None:
         return zarr.storage.LocalStore(path, read_only=read_only), key
     return zarr.storage.FsspecStore.from_url(url, read_only=read_only, storage_options=_s3fs_options()), key
+
+
+class _CheckedStore(zarr.storage.ObjectStore[Any]):
+    """Zarr's store, which also checks whole objects that carry a SHA-256: metadata has no checksum of its own."""
+
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
+        if byte_range is not None:
+            return await super().get(key, prototype, byte_range)
+        try:
+            answer = await obstore.get_async(self.store, key)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            return None
+        data: Any = await answer.bytes_async()
+        try:
+            _check_sha256(key, data, answer.attributes)
+        except TransientError as error:  # like the checksum of a chunk: read again by who reads arrays, then poison
+            raise PoisonError(key, found=error.found, expected="bytes that match their checksum") from error
+        return prototype.buffer.from_bytes(data)  # a shard is not copied
 
 
 def _s3fs_options() -> dict[str, Any]:
@@ -233,11 +330,12 @@ def _open(url: str) -> tuple[obstore.store.ObjectStore, str]:
 @lru_cache(maxsize=64)
 def _open_s3(url: str, aws: tuple[tuple[str, str], ...]) -> obstore.store.S3Store:
     env = dict(aws)
-    options: dict[str, Any] = {}
+    client: dict[str, Any] = dict(_CLIENT)
+    options: dict[str, Any] = {"client_options": client, "retry_config": _RETRY}
     endpoint = env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL")
     if endpoint:
         options["endpoint"] = endpoint
-        options["client_options"] = {"allow_http": endpoint.startswith("http://")}
+        client["allow_http"] = endpoint.startswith("http://")
     if _flag("AWS_NO_SIGN_REQUEST"):
         options["skip_signature"] = True
     elif env.get("AWS_PROFILE") and "AWS_ACCESS_KEY_ID" not in env:

@@ -15,9 +15,13 @@ from typing import Any
 import numpy as np
 import zarr
 import zarr.storage
+from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, BloscShuffle, Crc32cCodec
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
 
 from core.grid import Lattice
+from core.objects import Objects
 
 INNER_PX = 256
 _DIMENSIONS = ("band", "y", "x")
@@ -52,6 +56,31 @@ def group_objects(
         _build(zarr.storage.MemoryStore(objects), key, lattice, arrays, attributes, bands)
     data = {k: bytes(v.to_bytes()) for k, v in objects.items() if k.startswith(f"{key}/")}
     return dict(sorted(data.items(), key=lambda item: (item[0] == f"{key}/zarr.json", item[0])))
+
+
+def encode_shard(array: zarr.Array[Any], chunk: tuple[int, ...], data: NDArray[Any]) -> bytes | None:
+    """The stored bytes of one whole shard; None if it holds nothing but fill, which Zarr does not store.
+
+    chunk: its coordinates; data: exactly its shape and dtype. Writing through the array instead would fetch the
+    standing shard first (zarr 3.1 always does), and fail if that one is corrupt; one encoded object is put whole.
+    """
+    prototype = default_buffer_prototype()
+    plain = array.async_array
+    spec = array.metadata.get_chunk_spec(chunk, plain.config, prototype)
+    buffer = prototype.nd_buffer.from_numpy_array(np.ascontiguousarray(data))
+    (encoded,) = sync(plain.codec_pipeline.encode([(buffer, spec)]))
+    return None if encoded is None else encoded.to_bytes()
+
+
+def put_shard(objects: Objects, key: str, array: zarr.Array[Any], chunk: tuple[int, ...], data: NDArray[Any]) -> int:
+    """Write one whole shard of the array at `key` as one object; its size in bytes, 0 for nothing but fill."""
+    name = f"{key}/{array.metadata.encode_chunk_key(chunk)}"
+    encoded = encode_shard(array, chunk, data)
+    if encoded is None:
+        objects.delete(name)
+        return 0
+    objects.put(name, encoded)
+    return len(encoded)
 
 
 def _build(

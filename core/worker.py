@@ -174,7 +174,9 @@ class Worker:
         self.objects.put(RunLayout.partial(unit, OUTLINE), _to_parquet(table_from_rows(parts, GLACIER_OUTLINE)))
         statuses = [str(row["status"]) for row in rows]
         counts = {status: float(statuses.count(status)) for status in sorted(set(statuses))}
-        self.ledger.commit("measure", unit, {"glaciers": len(rows), "statuses": counts})
+        self.ledger.commit(
+            "measure", unit, {"glaciers": len(rows), "statuses": counts, "lost_blocks": sorted(reader.lost)}
+        )
         return {"glaciers": len(rows), **counts}
 
     def _publish(self, region: str) -> dict[str, float]:

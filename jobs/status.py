@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 from collections import Counter
 from typing import Annotated, Any
 
+import pyarrow.parquet as pq
 import typer
 from rich.markup import escape
 
@@ -51,7 +53,7 @@ def run_status(url: str) -> dict[str, Any]:
     run = load_run(url)
     objects = Objects(url)
     ledger, settled, plan = Ledger(objects), Settled.read(run), load_plan(objects)
-    regions = sorted({g.region for g in plan.groups}) if plan else []
+    regions = _regions(objects) if plan else []
     nothing = Settled(frozenset(), frozenset())
     shards = [RegionShard(url, region) for region in regions]
     units = {u.key for s in shards for u in [*s.ingest_units(nothing), *s.units(nothing)]}
@@ -81,6 +83,12 @@ def run_status(url: str) -> dict[str, Any]:
         "stages": stages,
         "quarantine": [{"stage": f.stage, "unit": f.unit, "kind": f.kind, "message": f.message} for f in failures if f],
     }
+
+
+def _regions(objects: Objects) -> list[str]:
+    """Every region of the run, those included in which no glacier could be planned."""
+    inventory = io.BytesIO(objects.get(RunLayout.INVENTORY))
+    return sorted(set(pq.read_table(inventory, columns=["o1region"])["o1region"].to_pylist()))
 
 
 def _per_minute(times: list[dt.datetime]) -> float | None:

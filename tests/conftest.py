@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # `tests.…`, also for a plain `pytest`
+pytest_plugins = ("tests.s3_server",)
 
 
 @pytest.fixture(scope="session")

@@ -39,8 +39,8 @@ class MeasureRules:
 class MosaicWindow:
     """What the mosaic says in a glacier's window.
 
-    probability: (rows, cols) uint8 as `core.stitch` encodes it. scene: (rows, cols) int32 index into `dates`, −1 where
-    not observed. missing: names of blocks of the plan that have no commit, with the reason.
+    probability: (rows, cols) uint8 as `core.stitch` encodes it. scene: (rows, cols) int32, index into the scenes that
+    come with it, −1 where not observed. missing: names of blocks of the plan that have no commit, with the reason.
     """
 
     probability: NDArray[np.uint8]

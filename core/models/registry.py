@@ -8,10 +8,11 @@ from typing import Any
 
 from core.errors import ConfigError
 from core.models.band_ratio import BandRatio
+from core.models.null import Null
 from core.models.oracle import Oracle
 from core.models.protocol import Model
 
-MODELS: dict[str, Callable[..., Model]] = {"band_ratio": BandRatio, "oracle": Oracle}
+MODELS: dict[str, Callable[..., Model]] = {"band_ratio": BandRatio, "null": Null, "oracle": Oracle}
 
 
 def build_model(name: str, parameters: Mapping[str, Any]) -> Model:

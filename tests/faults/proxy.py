@@ -138,9 +138,10 @@ class FaultProxy:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         method, key = _what(request)
-        kind = self._decide(method, key, request.headers.get("Range", ""))
-        self.counts.seen.append(Seen(method, key, kind))
+        number, rule = self._decide(method, key, request.headers.get("Range", ""))
+        kind = rule.kind if rule else None
         if kind in ("500", "503", "403"):
+            self.counts.seen.append(Seen(method, key, kind))
             return _refusal(kind)
         if kind == "slow":
             await asyncio.sleep(self.delay_s)
@@ -153,12 +154,16 @@ class FaultProxy:
             allow_redirects=False,
         ) as answer:
             data = await answer.read()
+        if kind in ("cut", "flip") and (answer.status >= 300 or not data or method == "HEAD"):
+            self._injected[number] -= 1  # there was nothing to spoil
+            kind = None
+        self.counts.seen.append(Seen(method, key, kind))
         if kind == "lost500":
             return _refusal(kind)
         if kind == "lost":
             _cut(request)
             return web.Response(status=500)
-        if kind == "flip" and data and answer.status < 300:
+        if kind == "flip":
             at = random.Random(f"{self.seed} {key}").randrange(len(data))
             data = data[:at] + bytes([data[at] ^ 0x01]) + data[at + 1 :]
         response = web.StreamResponse(status=answer.status, reason=answer.reason)
@@ -168,7 +173,7 @@ class FaultProxy:
         if "Content-Length" not in response.headers:
             response.content_length = len(data)
         await response.prepare(request)
-        if kind == "cut" and data:
+        if kind == "cut":
             await response.write(data[: len(data) // 2])
             await asyncio.sleep(0.01)  # the half reaches the client before the cut does
             _cut(request)
@@ -178,7 +183,8 @@ class FaultProxy:
         await response.write_eof()
         return response
 
-    def _decide(self, method: str, key: str, span: str) -> Kind | None:
+    def _decide(self, method: str, key: str, span: str) -> tuple[int, Rule | None]:
+        """(number of the rule, the rule) that this request falls under."""
         request = method, _DIGEST.sub("", key), span
         number = self._came[request]
         self._came[request] += 1
@@ -193,8 +199,8 @@ class FaultProxy:
                 continue
             self._injected[i] += 1
             self._hit[i].add(request)
-            return rule.kind
-        return None
+            return i, rule
+        return -1, None
 
 
 @contextmanager

@@ -58,8 +58,8 @@ def stars(draw: st.DrawFn, extent: float = 20.0, on_grid: bool | None = None, ho
     radius = np.array(draw(st.lists(st.floats(0.05, extent / 2), min_size=n, max_size=n)))
     cx, cy = draw(st.floats(0, extent)), draw(st.floats(0, extent))
     ring = np.column_stack([radius * np.cos(angle), radius * np.sin(angle)])
-    holes = [ring * 0.4 + [cx, cy]] if (draw(st.booleans()) if hole is None else hole) else []
-    polygon = Polygon(ring + [cx, cy], holes)
+    holes = [ring * 0.4 + np.array([cx, cy])] if (draw(st.booleans()) if hole is None else hole) else []
+    polygon = Polygon(ring + np.array([cx, cy]), holes)
     if draw(st.booleans()) if on_grid is None else on_grid:
         rounded = shapely.make_valid(shapely.transform(polygon, np.round), method="structure", keep_collapsed=False)
         if rounded.geom_type in ("Polygon", "MultiPolygon") and rounded.area > 0:

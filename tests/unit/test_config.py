@@ -1,4 +1,4 @@
-"""The configuration: what is wrong is said before anything starts, in words that name the file, the key and the cure."""
+"""The configuration: what is wrong is said before anything starts, naming the file, the key and the cure."""
 
 from __future__ import annotations
 
@@ -95,6 +95,21 @@ def test_a_key_of_yaml_that_is_no_text_is_an_error_and_no_crash(message):
 def test_one_scene_id_for_two_scenes_is_refused(message):
     twice = SCENE + SCENE.replace("\nscenes:\n", "")
     assert "scene id 'S0' is used twice" in message(MINIMAL + twice)
+
+
+@pytest.mark.parametrize("value", ["0", "0.0", ".inf", ".nan"])
+def test_a_scale_that_makes_all_pixels_alike_is_refused(message, value):
+    assert "scenes.0.files.0.scale: found" in message(MINIMAL + SCENE, f"scenes.0.files.0.scale={value}")
+
+
+@pytest.mark.parametrize("key", ["grid.buffer_m", "measure.min_area_km2", "plan.group_mpx", "scenes.0.files.0.offset"])
+def test_a_number_without_end_is_refused(message, key):
+    assert f"c.yaml: {key}: found inf" in message(MINIMAL + SCENE, f"{key}=.inf")
+
+
+def test_nodata_may_be_nan(load):
+    nodata = load(MINIMAL + SCENE, "scenes.0.files.0.nodata=.nan").scenes[0].files[0].nodata
+    assert nodata is not None and nodata != nodata
 
 
 def test_band_numbers_count_from_one(message):

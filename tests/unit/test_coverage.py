@@ -89,7 +89,7 @@ def test_the_shares_of_a_polygon_sum_to_its_area(polygon):
 
 @given(multi_stars(), st.integers(-5000, 5000), st.integers(-5000, 5000))
 def test_moving_polygon_and_window_by_whole_pixels_changes_nothing(polygon, rows, cols):
-    moved = shapely.transform(polygon, lambda xy: xy + [cols, rows])
+    moved = shapely.transform(polygon, lambda xy: xy + np.array([cols, rows]))
     w = ORIGIN
     there = PixelWindow(w.row0 + rows, w.row1 + rows, w.col0 + cols, w.col1 + cols)
     np.testing.assert_allclose(share(moved, there), share(polygon, w), atol=EXACT)

@@ -118,7 +118,7 @@ def test_the_first_record_of_a_unit_stays_until_it_is_released(ledger):
     ledger.quarantine(failure(message="first"))
     ledger.quarantine(failure(message="second"))
     assert "first" in ledger.failure("map", "u").message
-    ledger.release_from_quarantine([("map", "u"), ("map", "never set aside")])
+    ledger.forget([("map", "u"), ("map", "never set aside")])
     assert ledger.failure("map", "u") is None and ledger.quarantined() == set()
     ledger.quarantine(failure(message="second"))
     assert "second" in ledger.failure("map", "u").message

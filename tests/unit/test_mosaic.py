@@ -1,4 +1,4 @@
-"""The mosaic: what was committed reads back the same across blocks, and what was not is named and never passes for data."""
+"""The mosaic: what was committed reads back across blocks; what was not is named and never passes for data."""
 
 from __future__ import annotations
 

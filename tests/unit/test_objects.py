@@ -15,8 +15,6 @@ from core.errors import ConfigError, SystemicError
 from core.objects import Objects, join_url, local_path, normalise_url, zarr_location
 from tests.tiny_world import refusing_s3
 
-pytest_plugins = ("tests.s3_server",)
-
 _names = itertools.count()
 
 
@@ -206,7 +204,9 @@ def test_a_path_below_home_may_start_with_a_tilde(monkeypatch):
     assert normalise_url("~/x") == "file:///home/someone/x"
 
 
-@pytest.mark.parametrize("url", ["gs://b/k", "https://h/k", "s3:///k", "s3://", "memory://", "file://runs/x", "file://"])
+@pytest.mark.parametrize(
+    "url", ["gs://b/k", "https://h/k", "s3:///k", "s3://", "memory://", "file://runs/x", "file://"]
+)
 def test_a_url_that_means_no_place_is_refused_and_shown(url):
     with pytest.raises(ConfigError, match="expected") as caught:
         normalise_url(url)

@@ -1,4 +1,4 @@
-"""Resampling: a plain double-precision reference, no leak of what was not observed, no trace of the window that was cut."""
+"""Resampling: by a plain double-precision reference, without a leak of gaps or a trace of the window that was cut."""
 
 from __future__ import annotations
 

@@ -190,7 +190,7 @@ def test_a_moved_folder_is_still_the_run(run, tmp_path):
 
 
 def test_a_folder_without_a_run_is_refused_with_what_to_give(tmp_path):
-    with pytest.raises(ConfigError, match="found no run.json; give the folder OUTPUT/<run_id>"):
+    with pytest.raises(ConfigError, match=r"found no run\.json; give the folder OUTPUT/<run_id>"):
         load_run((tmp_path / "typo").as_uri())
     assert not (tmp_path / "typo").exists()
 

@@ -7,7 +7,7 @@ import json
 import multiprocessing
 import pickle
 import warnings
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import obstore
@@ -357,8 +357,8 @@ def _create(url: str) -> None:
 
 def test_many_processes_may_create_at_once(tmp_path):
     url = str(tmp_path / "tiles")
-    with multiprocessing.get_context("spawn").Pool(3) as pool:
-        pool.map(_create, [url] * 6)
+    with ProcessPoolExecutor(3, multiprocessing.get_context("spawn")) as pool:
+        assert list(pool.map(_create, [url] * 6)) == [None] * 6
     assert TileStore(url).lattice("2000", ZONE, "optical") == LATTICE
     assert np.isfinite(open_sensor(url, "2000", ZONE, "optical").x.values).all()
 

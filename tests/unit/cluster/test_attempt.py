@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import NoReturn
 
@@ -81,7 +82,7 @@ def test_transient_errors_without_end_are_bounded_and_set_the_unit_aside(memory_
 def test_pauses_double_up_to_a_cap_and_jitter_shrinks_them(memory_url):
     full: list[float] = []
     go(Scripted(memory_url, *transient(100)), full)
-    assert all(b == min(2 * a, CAP_S) for a, b in zip(full, full[1:], strict=False))
+    assert all(b == min(2 * a, CAP_S) for a, b in itertools.pairwise(full))
     none: list[float] = []
     go(Scripted(memory_url, *transient(100)), none, jitter=0.0)
     assert set(none) == {0.0}

@@ -1,4 +1,4 @@
-"""Zones: every point of the globe has one home, and projecting there and back loses nothing, at 180° and at the poles."""
+"""Zones: every point of the globe has one home; projecting there and back loses nothing, even at 180° and the poles."""
 
 from __future__ import annotations
 

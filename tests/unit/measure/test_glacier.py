@@ -1,0 +1,274 @@
+"""One glacier: exact areas where the map is exact, and never an area where nothing was seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_glaciers import blob, geodesic_area_km2, objects
+
+from core.coverage import coverage_share
+from core.grid import Lattice, Zone
+from core.measure import Measurement, MeasureRules, MosaicWindow, Ownership, measure_glacier, ownerships
+from core.measure.glacier import ice_share
+from core.stitch import NOT_OBSERVED, encode
+
+NORTH, SOUTH, POLE = Zone("utm32n"), Zone("utm59s"), Zone("upsn")
+RULES = MeasureRules(min_observed_fraction=0.75)
+PLACES = {
+    "Alps": (NORTH, 700_000, 5_150_000),
+    "New Zealand": (SOUTH, 450_000, 5_170_000),
+    "84° N": (POLE, 2.5e6, 1.9e6),
+}
+LATTICE = Lattice(NORTH, 10)
+
+
+def owned(lattice: Lattice, *outlines: shapely.Geometry, advance_m: float = 20.0) -> list[Ownership]:
+    shapes = objects(*outlines)
+    return [o for _, o in ownerships(np.arange(len(shapes)), shapes, shapely.STRtree(shapes), lattice, advance_m)]
+
+
+def mosaic(lattice: Lattice, owner: Ownership, *ice: shapely.Geometry, scene: int = 0) -> MosaicWindow:
+    """An exact map of `ice`, seen everywhere in one scene."""
+    share = coverage_share(objects(*ice), lattice, owner.window)
+    return MosaicWindow(encode(share), np.full(owner.window.shape, scene, np.int32))
+
+
+def hidden(seen: MosaicWindow, where: np.ndarray) -> MosaicWindow:
+    """The same with a cloud."""
+    return MosaicWindow(
+        np.where(where, NOT_OBSERVED, seen.probability).astype(np.uint8),
+        np.where(where, -1, seen.scene).astype(np.int32),
+    )
+
+
+def east_of(owner: Ownership, fraction: float) -> np.ndarray:
+    """All columns but those that hold the western `fraction` of the outline."""
+    so_far = np.cumsum(owner.own.sum(axis=0, dtype=float)) / owner.own.sum(dtype=float)
+    return np.broadcast_to(so_far > fraction + 0.005, owner.window.shape)
+
+
+def measured(lattice: Lattice, outline: shapely.Geometry, *ice: shapely.Geometry, **rules: float) -> Measurement:
+    (o,) = owned(lattice, outline, advance_m=rules.get("advance_m", 20.0))
+    return measure_glacier(o, mosaic(lattice, o, *ice), lattice, MeasureRules(**rules))
+
+
+@pytest.mark.parametrize("res_m", [10, 20, 30, 60])
+@pytest.mark.parametrize("place", PLACES)
+def test_an_exact_map_gives_back_the_area_of_the_outline(place, res_m):
+    zone, x, y = PLACES[place]
+    lattice, truth = Lattice(zone, res_m), blob(x, y, 1500, lobes=4)
+    found = measured(lattice, truth, truth)
+    area = geodesic_area_km2(zone, truth)
+    assert found.status == "measured"
+    assert found.reason is None
+    assert found.area_km2 == pytest.approx(area, rel=0.0005 * res_m / 10)
+    assert found.area_expected_km2 == pytest.approx(area, rel=0.0005 * res_m / 10)
+    assert found.observed_fraction == 1.0
+    assert found.area_loss_km2 < 0.002 * area
+    assert found.area_advance_km2 < 0.002 * area
+    assert found.flags == ()
+    assert geodesic_area_km2(zone, found.geometry) == pytest.approx(area, rel=0.002 * res_m / 10)
+
+
+@settings(max_examples=30)
+@given(st.floats(0, 30), st.floats(0, 30), st.floats(60, 800), st.integers(2, 6), st.sampled_from([10, 30]))
+def test_the_area_does_not_depend_on_how_the_outline_lies_on_the_pixels(dx, dy, radius_m, lobes, res_m):
+    lattice, truth = Lattice(NORTH, res_m), blob(700_000 + dx, 5_150_000 + dy, radius_m, lobes)
+    found = measured(lattice, truth, truth)
+    # At most two levels of 1/254 are lost per pixel that the edge crosses, and slivers away from the ice.
+    edge_px = 2 * truth.length / res_m
+    tolerance = edge_px * (1 / 254 + 0.01) * res_m**2 / 1e6
+    assert found.area_km2 == pytest.approx(geodesic_area_km2(NORTH, truth), abs=tolerance)
+
+
+def test_neighbours_get_their_own_areas_and_together_the_whole():
+    whole = blob(700_000, 5_150_000, 1200, lobes=5)
+    cut = shapely.box(699_000, 5_148_000, 700_123, 5_153_000)
+    parts = [shapely.intersection(whole, cut), shapely.difference(whole, cut)]
+    found = [measure_glacier(o, mosaic(LATTICE, o, whole), LATTICE, RULES) for o in owned(LATTICE, *parts)]
+    for f, part in zip(found, parts, strict=True):
+        assert f.area_km2 == pytest.approx(geodesic_area_km2(NORTH, part), rel=0.001)
+    assert sum(f.area_km2 for f in found) == pytest.approx(geodesic_area_km2(NORTH, whole), rel=0.0005)
+    assert shapely.intersection(found[0].geometry, found[1].geometry).area < 1
+    union = shapely.union(found[0].geometry, found[1].geometry)
+    assert union.area == pytest.approx(whole.area, rel=0.002)
+
+
+def test_one_wide_sigma_is_half_a_pixel_along_the_outline():
+    truth = blob(700_000, 5_150_000, 1500)
+    found = measured(LATTICE, truth, truth)
+    assert found.area_sigma_km2 == pytest.approx(0.005 * truth.length / 1000, rel=0.02)
+
+
+def test_ice_that_went_is_loss_and_ice_that_came_is_advance():
+    old, new = blob(700_000, 5_150_000, 1000), blob(700_000, 5_150_000, 900)
+    ring = geodesic_area_km2(NORTH, old) - geodesic_area_km2(NORTH, new)
+    shrunk = measured(LATTICE, old, new)
+    assert shrunk.area_km2 == pytest.approx(geodesic_area_km2(NORTH, new), rel=0.001)
+    assert shrunk.area_loss_km2 == pytest.approx(ring, rel=0.01)
+    assert shrunk.area_advance_km2 < 0.01 * ring
+    grown = measured(LATTICE, new, old, advance_m=200.0)
+    assert grown.area_km2 == pytest.approx(geodesic_area_km2(NORTH, old), rel=0.001)
+    assert grown.area_advance_km2 == pytest.approx(ring, rel=0.01)
+    assert grown.area_loss_km2 < 0.01 * ring
+
+
+def test_ice_beyond_the_advance_distance_does_not_count():
+    glacier, snow = blob(700_000, 5_150_000, 800), shapely.box(690_000, 5_140_000, 710_000, 5_160_000)
+    found = measured(LATTICE, glacier, snow, advance_m=20.0)
+    outer = geodesic_area_km2(NORTH, shapely.buffer(glacier, 35))
+    assert geodesic_area_km2(NORTH, shapely.buffer(glacier, 15)) < found.area_km2 < outer
+
+
+def test_a_neighbour_is_no_advance():
+    left, right = (
+        shapely.box(699_000, 5_150_000, 700_000, 5_151_000),
+        shapely.box(700_000, 5_150_000, 701_000, 5_151_000),
+    )
+    for o in owned(LATTICE, left, right, advance_m=100.0):
+        found = measure_glacier(o, mosaic(LATTICE, o, left, right), LATTICE, RULES)
+        assert found.area_km2 == pytest.approx(geodesic_area_km2(NORTH, left), rel=0.001)
+        assert found.area_advance_km2 < 1e-4
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.5, 0.74])
+def test_a_glacier_seen_too_little_of_has_no_area_but_a_reason(fraction):
+    truth = shapely.box(699_000, 5_150_000, 700_000, 5_151_000)
+    (o,) = owned(LATTICE, truth)
+    found = measure_glacier(o, hidden(mosaic(LATTICE, o, truth), east_of(o, fraction)), LATTICE, RULES)
+    assert found.status == "not_observed"
+    assert "observed" in found.reason
+    assert found.observed_fraction == pytest.approx(fraction, abs=0.01)
+    assert (found.area_km2, found.area_sigma_km2, found.area_expected_km2, found.geometry) == (None,) * 4
+    assert (found.area_advance_km2, found.area_loss_km2) == (None, None)
+
+
+@pytest.mark.parametrize("fraction", [0.76, 0.9, 0.98])
+def test_a_gap_is_filled_flagged_and_widens_sigma_and_the_area_stays(fraction):
+    truth = blob(700_000, 5_150_000, 1000)
+    (o,) = owned(LATTICE, truth)
+    whole = mosaic(LATTICE, o, truth)
+    clear = measure_glacier(o, whole, LATTICE, RULES)
+    found = measure_glacier(o, hidden(whole, east_of(o, fraction)), LATTICE, RULES)
+    assert found.status == "measured"
+    assert found.flags == ("gap_filled",)
+    assert found.observed_fraction == pytest.approx(fraction, abs=0.01)
+    assert found.area_km2 == pytest.approx(clear.area_km2, rel=0.005)
+    assert found.area_expected_km2 == pytest.approx(clear.area_expected_km2, rel=0.005)
+    gap = (1 - found.observed_fraction) * clear.area_km2
+    assert found.area_sigma_km2 >= np.hypot(clear.area_sigma_km2, gap * 0.28) * 0.98
+    assert found.geometry.area == pytest.approx(truth.area, rel=0.01)
+
+
+def test_a_gap_over_a_glacier_half_gone_is_filled_with_a_half():
+    truth = shapely.box(699_000, 5_150_000, 700_000, 5_151_000)
+    (o,) = owned(LATTICE, truth, advance_m=0.0)
+    left = shapely.box(699_000, 5_150_000, 699_500, 5_151_000)
+    cloud = np.zeros(o.window.shape, bool)
+    cloud[: o.window.shape[0] // 6] = True
+    found = measure_glacier(o, hidden(mosaic(LATTICE, o, left), cloud), LATTICE, RULES)
+    assert found.area_km2 == pytest.approx(geodesic_area_km2(NORTH, left), rel=0.01)
+
+
+def test_a_cloud_beside_the_glacier_is_no_gap():
+    truth = blob(700_000, 5_150_000, 1000)
+    (o,) = owned(LATTICE, truth)
+    whole = mosaic(LATTICE, o, truth)
+    found = measure_glacier(o, hidden(whole, o.own == 0), LATTICE, RULES)
+    assert found.observed_fraction == 1.0
+    assert found.flags == ()
+    assert found.area_km2 == pytest.approx(geodesic_area_km2(NORTH, truth), rel=0.002)
+
+
+def test_a_glacier_that_nobody_saw_is_not_observed_and_not_gone():
+    truth = blob(700_000, 5_150_000, 1000)
+    (o,) = owned(LATTICE, truth)
+    nothing = hidden(mosaic(LATTICE, o, truth), np.ones(o.window.shape, bool))
+    for rules in (RULES, MeasureRules(min_observed_fraction=0.0)):
+        found = measure_glacier(o, nothing, LATTICE, rules)
+        assert (found.status, found.observed_fraction, found.area_km2) == ("not_observed", 0.0, None)
+        assert found.reason
+        assert found.scenes == ()
+
+
+def test_a_glacier_that_is_gone_has_an_area_of_zero_and_no_outline():
+    found = measured(LATTICE, blob(700_000, 5_150_000, 500))
+    assert found.status == "below_minimum"
+    assert found.area_km2 == 0.0
+    assert found.geometry is None
+    assert found.area_loss_km2 == pytest.approx(geodesic_area_km2(NORTH, blob(700_000, 5_150_000, 500)), rel=0.001)
+
+
+@pytest.mark.parametrize("res_m", [10, 30, 120])
+def test_a_glacier_smaller_than_a_pixel_is_below_the_minimum_and_not_lost(res_m):
+    lattice, tiny = Lattice(NORTH, res_m), blob(700_004, 5_150_004, 0.3 * res_m)
+    found = measured(lattice, tiny, tiny)
+    assert found.status in ("below_minimum", "measured")
+    assert found.status == "below_minimum" or res_m == 120
+    assert found.area_km2 <= 1.2 * geodesic_area_km2(NORTH, tiny)
+    assert (found.reason is None) == (found.status == "measured")
+
+
+@pytest.mark.parametrize(("radius_m", "status"), [(30, "below_minimum"), (90, "measured")])
+def test_the_minimum_is_that_of_the_rules_and_is_named(radius_m, status):
+    truth = blob(700_000, 5_150_000, radius_m)
+    found = measured(LATTICE, truth, truth, min_area_km2=0.01)
+    assert found.status == status
+    assert found.area_km2 == pytest.approx(geodesic_area_km2(NORTH, truth), rel=0.02)
+    assert ("0.01" in (found.reason or "")) == (status == "below_minimum")
+
+
+def test_scenes_are_those_of_the_ground_that_the_glacier_owns():
+    left, right = (
+        shapely.box(699_000, 5_150_000, 700_000, 5_151_000),
+        shapely.box(700_000, 5_150_000, 701_000, 5_151_000),
+    )
+    one = owned(LATTICE, left, right, advance_m=20.0)[0]
+    seen = mosaic(LATTICE, one, left, right)
+    x, y = LATTICE.centres_m(one.window)
+    scene = np.full(one.window.shape, 3, np.int32)
+    scene[:, x > 700_000] = 5  # the neighbour's
+    scene[y > 5_151_000] = 4  # the advance ring
+    scene[y > 5_151_020] = 6  # beyond it
+    found = measure_glacier(one, MosaicWindow(seen.probability, scene), LATTICE, RULES)
+    assert found.scenes == (3, 4)
+
+
+def test_a_block_that_is_missing_quarantines_the_glacier_with_the_reason():
+    truth = blob(700_000, 5_150_000, 500)
+    (o,) = owned(LATTICE, truth)
+    seen = mosaic(LATTICE, o, truth)
+    torn = MosaicWindow(seen.probability, seen.scene, (("utm32n-r160-c022", "a torn chunk"),))
+    found = measure_glacier(o, torn, LATTICE, RULES)
+    assert found.status == "quarantined"
+    assert "utm32n-r160-c022" in found.reason and "a torn chunk" in found.reason
+    assert (found.area_km2, found.geometry, found.observed_fraction) == (None, None, None)
+
+
+grids = st.integers(0, 2**32 - 1).map(lambda k: np.random.default_rng(k))
+
+
+@given(grids, st.floats(0.05, 0.95))
+def test_ice_shares_are_whole_away_from_edges_and_continuous_at_the_threshold(rng, threshold):
+    probability = rng.uniform(0, 1, (12, 12)).astype(np.float32)
+    probability[:5] = 1.0
+    probability[8:] *= 0.5 * threshold
+    seen = rng.uniform(0, 1, (12, 12)) < 0.9
+    share = ice_share(np.where(seen, probability, 0).astype(np.float32), seen, threshold)
+    assert share.dtype == np.float32
+    assert share.min() >= 0 and share.max() <= 1 + 1e-6
+    assert (share[:4][seen[:4]] == 1).all()
+    assert (share[10:] == 0).all()
+    ice = seen & (probability >= np.float32(threshold))
+    np.testing.assert_array_equal(share[ice] >= 0.5, True)
+    assert (share[seen & ~ice] <= 0.5).all()
+
+
+def test_what_was_not_seen_makes_no_edge():
+    probability = np.full((5, 5), 0.8, np.float32)
+    seen = np.ones((5, 5), bool)
+    seen[2, 2] = False
+    assert (ice_share(np.where(seen, probability, 0).astype(np.float32), seen, 0.5)[seen] == 1).all()
