@@ -54,6 +54,11 @@ class RunLayout:
         return f"partials/{table}/{unit}.parquet"
 
     @staticmethod
+    def events(session: str, part: int) -> str:
+        """One part of the history of one session; parts sort as they were written."""
+        return f"events/{session}/{part:05d}.jsonl"
+
+    @staticmethod
     def quicklook(name: str) -> str:
         return f"quicklook/{name}.png"
 

@@ -18,10 +18,11 @@ from scipy.ndimage import distance_transform_edt
 from core.coverage import coverage_share
 from core.errors import SystemicError
 from core.grid import Block, Lattice, PixelWindow
-from core.models import Inputs, Model
+from core.models import Inputs, Model, Need, OnDevice
 from core.resample import resample, resample_classes, source_window
 from core.sensors import sensor as sensor_named
 from core.stitch import Canvas, encode
+from core.stopwatch import BLEND, COMPUTE, TO_DEVICE, WAIT, Stopwatch
 from core.tiles import SceneRef, TileRead, TileStore
 from core.windows import active_windows
 
@@ -31,7 +32,8 @@ Float32 = NDArray[np.float32]
 @dataclass(frozen=True)
 class MappedBlock:
     """What mapping found. probability: (h, w) uint8 (`core.stitch`); scene: (h, w) uint8, 0 = not observed,
-    k = `scenes[k − 1]`; sensors: those with any observation under the windows; bytes_read: decoded tile bytes."""
+    k = `scenes[k − 1]`; sensors: those with any observation under the windows; n_pixels: of the core, under a window
+    that ran; bytes_read: of tiles, as decoded (`TileRead`); bytes_needed: what those pixels hold, as stored."""
 
     probability: NDArray[np.uint8]
     scene: NDArray[np.uint8]
@@ -39,6 +41,8 @@ class MappedBlock:
     sensors: tuple[str, ...]
     n_windows: int
     bytes_read: int
+    n_pixels: int = 0
+    bytes_needed: int = 0
 
 
 def map_block(
@@ -51,13 +55,15 @@ def map_block(
     model: Model,
     buffer_m: float,
     batch: int,
+    watch: Stopwatch | None = None,
 ) -> MappedBlock:
     """Map one block.
 
     outlines: projected home outlines of the zone; resolutions: metres per pixel of each sensor's tiles; batch:
-    windows per call of the model. Memory: the inputs of the block with its halo in float32, one batch, two canvases.
+    windows per call of the model; watch: is told what waits, computes and blends. Memory: the inputs of the block with its halo in float32, one batch, two canvases.
     Raises PoisonError for corrupt tiles, SystemicError for a model whose answer has the wrong shape.
     """
+    watch = watch or Stopwatch()
     windows, core = model.spec.windows, lattice.block_window(block)
     outlines = _around(outlines, lattice, core.pad(windows.size_px), buffer_m)
     i, j = active_windows(outlines, lattice, windows, buffer_m, within=core)
@@ -73,12 +79,14 @@ def map_block(
     )
     bands: dict[str, Float32] = {}
     dated: tuple[NDArray[np.int16], tuple[SceneRef, ...]] | None = None
-    n_bytes = 0
+    n_pixels, n_bytes, n_needed = _n_under(patches, core), 0, 0.0
     for need in model.spec.needs:
         source = Lattice(lattice.zone, resolutions[need.sensor])
         have = source_window(lattice, area, source)
-        read = tiles.read(epoch, lattice.zone, need.sensor, have, need.bands)
-        n_bytes += read.values.nbytes + read.scene.nbytes
+        with watch.on(WAIT):
+            read = tiles.read(epoch, lattice.zone, need.sensor, have, need.bands)
+        n_bytes += read.bytes_read
+        n_needed += n_pixels * (lattice.res_m / source.res_m) ** 2 * _stored_bytes(need)
         bands[need.sensor] = _on_lattice(read, need.sensor, source, have, lattice, area)
         if dated is None:
             dated = resample_classes(read.scene, source, have, lattice, core.intersect(area)), read.scenes
@@ -89,19 +97,24 @@ def map_block(
         inputs: Inputs = {
             name: np.stack([values[(slice(None), *p.slices(area))] for p in cut]) for name, values in bands.items()
         }
-        scores = model.predict(inputs)
+        with watch.on(COMPUTE):
+            scores = model.predict(inputs)
+        watch.move(COMPUTE, TO_DEVICE, model.transfer_s if isinstance(model, OnDevice) else 0.0)
         if scores.shape != (len(cut), *weights.shape):
             raise SystemicError(
                 f"model {model.spec.name}", found=f"scores {scores.shape}", expected=f"{(len(cut), *weights.shape)}"
             )
-        for patch, score in zip(cut, scores, strict=True):
-            canvas.add(score, weights, patch)
-    probability = canvas.divide()
-    probability[~near_outlines(outlines, lattice, core, buffer_m)] = np.nan
-    stored = encode(probability)
-    scene, scenes = _scenes_of(dated, core, area, np.isfinite(probability)) if dated else (np.zeros_like(stored), ())
+        with watch.on(BLEND):
+            for patch, score in zip(cut, scores, strict=True):
+                canvas.add(score, weights, patch)
+    with watch.on(BLEND):
+        probability = canvas.divide()
+        probability[~near_outlines(outlines, lattice, core, buffer_m)] = np.nan
+        stored = encode(probability)
+        kept = np.isfinite(probability)
+        scene, scenes = _scenes_of(dated, core, area, kept) if dated else (np.zeros_like(stored), ())
     used = tuple(name for name, values in bands.items() if np.isfinite(values).any())
-    return MappedBlock(stored, scene, scenes, used, len(patches), n_bytes)
+    return MappedBlock(stored, scene, scenes, used, len(patches), n_bytes, n_pixels, round(n_needed))
 
 
 def near_outlines(
@@ -126,6 +139,19 @@ def _around(
     west, south, east, north = shapely.bounds(outlines).T
     near = (east > xmin - reach) & (west < xmax + reach) & (north > ymin - reach) & (south < ymax + reach)
     return np.asarray(outlines[near], dtype=object)
+
+
+def _n_under(patches: list[PixelWindow], core: PixelWindow) -> int:
+    """Pixels of the core under at least one of the windows."""
+    under = np.zeros(core.shape, dtype=bool)
+    for patch in patches:
+        under[patch.intersect(core).slices(core)] = True
+    return int(np.count_nonzero(under))
+
+
+def _stored_bytes(need: Need) -> int:
+    """Bytes of one tile pixel: the bands asked for, and the number of its scene."""
+    return len(need.bands) * sensor_named(need.sensor).numpy_dtype.itemsize + 1
 
 
 def _on_lattice(

@@ -157,7 +157,9 @@ class RayCluster:
 
 
 @contextmanager
-def ray_cluster(*resources: Mapping[str, float], cpus: int = 4, head_cpus: int = 0, dashboard: bool = False) -> Iterator[RayCluster]:
+def ray_cluster(
+    *resources: Mapping[str, float], cpus: int = 4, head_cpus: int = 0, dashboard: bool = False
+) -> Iterator[RayCluster]:
     """A head, and a node for each of `resources`. This process can connect to it until the end, and to no other."""
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # sockets lie in it, and their paths must be short
     env = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}

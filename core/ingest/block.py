@@ -28,15 +28,18 @@ from core.ingest.recipe import native_res_m, scenes_of, scenes_recipe
 from core.ingest.warp import SourceGrid, tiles_of, warp_clear, warp_values
 from core.sensors import Sensor
 from core.sensors import sensor as registered
+from core.stopwatch import WAIT, WARP, WRITE, Stopwatch
 from core.tiles import MAX_SCENES, RejectedScene, SceneRef, TileMarker, TileStore
 
 
-def ingest_block(config: Config, store: TileStore, block: Block, sensor: str) -> TileMarker:
+def ingest_block(
+    config: Config, store: TileStore, block: Block, sensor: str, watch: Stopwatch | None = None
+) -> TileMarker:
     """Make one tile from the scenes of the configuration and commit it; a committed block is left as it is.
 
     Only pixels where every band of a scene is valid and its mask is clear count as observed by it. The bands of the
     tile are those that all scenes in use have. Once every pixel is observed the rest of the list is not opened.
-    A block that no scene reaches is committed as not observed. Raises PoisonError naming the file and the block if a
+    A block that no scene reaches is committed as not observed. watch: is told what waits, warps and writes. Raises PoisonError naming the file and the block if a
     raster cannot be read to its end, ConfigError if the sensor has no scenes or the tiles are from others.
     """
     entry, scenes = registered(sensor), scenes_of(config, sensor)
@@ -47,22 +50,25 @@ def ingest_block(config: Config, store: TileStore, block: Block, sensor: str) ->
     standing = store.marker(epoch, sensor, block)
     if standing is not None:
         return standing
-    canvas = _Canvas.empty(entry, Lattice(block.zone, res_m), block)
-    for scene in scenes:
-        if canvas.full:
-            break
-        _add_scene(canvas, scene)
-    return store.write_block(
-        epoch,
-        sensor,
-        block,
-        canvas.window,
-        canvas.values,
-        canvas.number,
-        scenes=canvas.used,
-        bands=[band for band in entry.band_names if band in canvas.bands] if canvas.used else [],
-        rejected=canvas.rejected,
-    )
+    watch = watch or Stopwatch()
+    canvas = _Canvas.empty(entry, Lattice(block.zone, res_m), block, watch)
+    with watch.on(WARP):
+        for scene in scenes:
+            if canvas.full:
+                break
+            _add_scene(canvas, scene)
+    with watch.on(WRITE):
+        return store.write_block(
+            epoch,
+            sensor,
+            block,
+            canvas.window,
+            canvas.values,
+            canvas.number,
+            scenes=canvas.used,
+            bands=[band for band in entry.band_names if band in canvas.bands] if canvas.used else [],
+            rejected=canvas.rejected,
+        )
 
 
 def ingest_oracle_block(
@@ -112,13 +118,14 @@ class _Canvas:
     used: list[SceneRef]
     rejected: list[RejectedScene]
     bands: set[str]
+    watch: Stopwatch
 
     @classmethod
-    def empty(cls, sensor: Sensor, lattice: Lattice, block: Block) -> _Canvas:
+    def empty(cls, sensor: Sensor, lattice: Lattice, block: Block, watch: Stopwatch) -> _Canvas:
         window = lattice.block_window(block)
         values = np.full((len(sensor.bands), *window.shape), np.nan, dtype=np.float32)
         number = np.zeros(window.shape, dtype=np.uint8)
-        return cls(sensor, lattice, block, window, values, number, [], [], set(sensor.band_names))
+        return cls(sensor, lattice, block, window, values, number, [], [], set(sensor.band_names), watch)
 
     @property
     def full(self) -> bool:
@@ -174,14 +181,21 @@ def _add_tile(
         if mask is not None:
             with raster_errors(scene.mask.path, what):
                 valid = warp_clear(
-                    mask.dataset, mask.grid, scene.mask.band, scene.mask.invalid, canvas.lattice, tile, mask.density
+                    mask.dataset,
+                    mask.grid,
+                    scene.mask.band,
+                    scene.mask.invalid,
+                    canvas.lattice,
+                    tile,
+                    mask.density,
+                    canvas.watch,
                 )
     for layer, file in layers:
         if not valid.any():
             return False, False
         with raster_errors(file.path, what):
             values, file_valid = warp_values(
-                layer.dataset, layer.grid, file, canvas.sensor, canvas.lattice, tile, layer.density
+                layer.dataset, layer.grid, file, canvas.sensor, canvas.lattice, tile, layer.density, canvas.watch
             )
         valid &= file_valid
         planes.update(zip(file.bands, values, strict=True))
@@ -206,11 +220,11 @@ class _Layer:
         cls, stack: ExitStack, canvas: _Canvas, file: FileConfig | MaskConfig, crs: str | None, what: str
     ) -> _Layer | None:
         """None if the raster lies elsewhere, which the header alone tells."""
-        with raster_errors(file.path, what):
+        with raster_errors(file.path, what), canvas.watch.on(WAIT):
             header = read_header(file.path)
         grid = SourceGrid.of(header, crs if not header.crs_wkt else None)
         density = grid.density(canvas.lattice, canvas.window)
         if not math.isfinite(density) or not any(grid.parts(canvas.lattice, canvas.window, 0.0)):
             return None
-        with raster_errors(file.path, what):
+        with raster_errors(file.path, what), canvas.watch.on(WAIT):
             return cls(stack.enter_context(open_raster(file.path)), grid, density)

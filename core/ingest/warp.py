@@ -29,6 +29,7 @@ from core.config import FileConfig
 from core.grid import Lattice, PixelWindow
 from core.ingest.raster import RasterHeader
 from core.sensors import Sensor
+from core.stopwatch import WAIT, Stopwatch
 
 _MERGE_FROM = 1.5  # source pixels per lattice pixel, along a side
 _SOURCE_VALUES = 1 << 24
@@ -138,6 +139,7 @@ def warp_values(
     lattice: Lattice,
     tile: PixelWindow,
     density: float,
+    watch: Stopwatch,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """The bands of one file on a tile: (band, h, w) float32 in the units of the sensor, and (h, w) where all are valid.
 
@@ -148,7 +150,8 @@ def warp_values(
     valid = np.zeros(tile.shape, dtype=bool)
     merge = density > _MERGE_FROM
     for part in grid.parts(lattice, tile, density):
-        source = _read(dataset, file, numbers, part.window, sensor)
+        with watch.on(WAIT):
+            source = _read(dataset, file, numbers, part.window, sensor)
         source_valid = np.asarray(np.isfinite(source).all(axis=0))
         if not source_valid.any():
             continue
@@ -173,12 +176,14 @@ def warp_clear(
     lattice: Lattice,
     tile: PixelWindow,
     density: float,
+    watch: Stopwatch,
 ) -> NDArray[np.bool_]:
     """Where a raster of classes has none of the `invalid` ones, nearest pixel: (h, w). Unknown counts as invalid."""
     clear = np.zeros(tile.shape, dtype=bool)
     for part in grid.parts(lattice, tile, density):
-        classes = dataset.read(band, window=part.window)
-        ok = ~np.isin(classes, invalid) & (dataset.read_masks(band, window=part.window) > 0)
+        with watch.on(WAIT):
+            classes, masks = dataset.read(band, window=part.window), dataset.read_masks(band, window=part.window)
+        ok = ~np.isin(classes, invalid) & (masks > 0)
         clear |= _warp_valid(ok, part.transform, grid, lattice, tile, merge=False, density=density)
     return clear
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,21 @@ class ModelSpec:
         """Identity of the model: 16 hex digits of the sha256 over everything above."""
         text = json.dumps(asdict(self), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@runtime_checkable
+class OnDevice(Protocol):
+    """What a model that may run on an accelerator says besides, so that its time can be told apart."""
+
+    @property
+    def device(self) -> str:
+        """`cpu`, `cuda:0` …"""
+        ...
+
+    @property
+    def transfer_s(self) -> float:
+        """Seconds that the last `predict` spent copying windows to the device and scores back."""
+        ...
 
 
 class Model(Protocol):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ class TileRead:
     """A window of tiles.
 
     values: (band, h, w) float32, NaN where not observed or where the block lacks the band; scene: (h, w) int16,
-    index into `scenes`, −1 = not observed.
+    index into `scenes`, −1 = not observed; bytes_read: as decoded, of every chunk that was opened, whole.
     """
 
     window: PixelWindow
@@ -38,6 +38,7 @@ class TileRead:
     values: NDArray[np.float32]
     scene: NDArray[np.int16]
     scenes: tuple[SceneRef, ...]
+    bytes_read: int = 0
 
     @property
     def observed(self) -> NDArray[np.bool_]:
@@ -67,9 +68,8 @@ def read_window(
             for (block, marker), plane in zip(held, planes, strict=True)
             for piece in _pieces(arrays.lattice.block_window(block), window)
         ]
-        for future in futures:
-            future.result()
-    return out
+        n_bytes = sum(plane.nbytes for plane in planes) + sum(future.result() for future in futures)
+    return replace(out, bytes_read=n_bytes)
 
 
 def _cut(plane: NDArray[np.uint8], piece: PixelWindow, block: Block, arrays: OpenArrays) -> NDArray[np.uint8]:
@@ -117,12 +117,15 @@ def _read_piece(
     number: Mapping[SceneRef, int],
     wanted: Sequence[int],
     out: TileRead,
-) -> None:
-    """Read one piece of one block into its place; pieces are disjoint, so no lock is needed."""
+) -> int:
+    """Read one piece of one block into its place, and say how many bytes were decoded for it.
+
+    Pieces are disjoint, so no lock is needed.
+    """
     where = slice(piece.row0, piece.row1), slice(piece.col0, piece.col1)
     observed = scene > 0
     if not observed.any():
-        return
+        return 0
     data_key = join_url(arrays.url, arrays.chunk_key(arrays.sensor.name, (0, block.row, block.col)))
     low, high = min(wanted, default=0), max(wanted, default=-1) + 1
     with zarr_errors(data_key):
@@ -142,3 +145,12 @@ def _read_piece(
         np.copyto(out.values[i, rows, cols], decode(plane, arrays.sensor), where=observed)
     lookup = np.array([-1, *(number[scene_ref] for scene_ref in marker.scenes)], dtype=np.int16)
     out.scene[rows, cols] = lookup[scene]
+    return _decoded_bytes(arrays, arrays.lattice.block_window(block), piece) if wanted else 0
+
+
+def _decoded_bytes(arrays: OpenArrays, block: PixelWindow, piece: PixelWindow) -> int:
+    """Bytes of the inner chunks that a piece touches; each holds every band."""
+    rows = (piece.row1 - block.row0 - 1) // INNER_PX - (piece.row0 - block.row0) // INNER_PX + 1
+    cols = (piece.col1 - block.col0 - 1) // INNER_PX - (piece.col0 - block.col0) // INNER_PX + 1
+    pixel = len(arrays.sensor.bands) * arrays.sensor.numpy_dtype.itemsize
+    return rows * cols * INNER_PX**2 * pixel

@@ -7,13 +7,14 @@ with that of an undisturbed run.
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections import Counter
 
 import numpy as np
 import pytest
 
 from core import objects as objects_module
-from core.errors import RefusedError, SystemicError, TransientError
+from core.errors import PoisonError, RefusedError, SystemicError, TransientError
 from core.grid import Block, Lattice
 from core.layout import TileLayout
 from core.ledger import Ledger
@@ -59,7 +60,7 @@ def check_survived(
         ("lost", ANY, 20),
         ("lost500", ANY, 20),
         ("slow", ANY, 30),
-        ("flip", ("GET",), 25),
+        ("flip", ("GET",), 15),
     ],
 )
 def test_a_fault_that_passes_changes_nothing(bucket, undisturbed, capsys, kind: Kind, methods, times):
@@ -77,7 +78,7 @@ def test_one_403_is_survived_wherever_it_comes(bucket, undisturbed, capsys, skip
 
 
 def test_a_403_that_outlives_the_tries_of_a_request_is_tried_again_with_its_unit(bucket, undisturbed, capsys):
-    with faults(Rule("403", ("GET",), "probability/probability/c/", times=4)) as proxy:
+    with faults(Rule("403", ("GET",), "utm45n/probability/c/", times=4)) as proxy:
         ran = bucket.run()
     check_survived(ran, undisturbed, proxy, capsys, 4)
 
@@ -157,13 +158,13 @@ def test_a_commit_whose_answer_never_comes_is_found_by_reading_it_back(bucket, u
 def test_whose_commit_stands_is_told_by_its_write_id(s3_url, monkeypatch, kind: Kind, times):
     if times is None:
         monkeypatch.setitem(objects_module._RETRY, "max_retries", 0)
-    ledger = Ledger(Objects(f"{s3_url}/ledger-{kind}-{times}"))
+    url = f"{s3_url}/ledger-{kind}-{times}"
     with faults(Rule(kind, ("PUT",), "/commits/", times=times)) as proxy:
-        mine = ledger.commit("map", "u", {"who": "first"})
-    assert proxy.counts.injected[kind] >= 1
-    assert mine["who"] == "first" and ledger.read("map", "u") == mine
+        mine = Ledger(Objects(url)).commit("map", "u", {"who": "first"})
+    assert proxy.counts.injected[kind] == (times or objects_module._TRIES)
+    assert mine["who"] == "first" and Ledger(Objects(url)).read("map", "u") == mine
     with faults(Rule(kind, ("PUT",), "/commits/", times=times)):
-        theirs = ledger.commit("map", "u", {"who": "second"})
+        theirs = Ledger(Objects(url)).commit("map", "u", {"who": "second"})
     assert theirs == mine, "the second worker learns that it was late"
 
 
@@ -173,8 +174,8 @@ def test_a_tile_committed_with_a_lost_answer_is_reported_as_it_stands(s3_url, mo
         monkeypatch.setitem(objects_module._RETRY, "max_retries", 0)
     store = tile_store(f"{s3_url}/tile-{times}")
     with faults(Rule("lost", ("PUT",), "/commits/", times=times)) as proxy:
-        mine = write_tile(store)
-    assert proxy.counts.injected["lost"] >= 1
+        mine = write_tile(TileStore(store.url))
+    assert proxy.counts.injected["lost"] == (times or objects_module._TRIES)
     again = TileStore(store.url)
     assert again.marker("2024", "optical", BLOCK) == mine
     assert write_tile(again) == mine
@@ -182,9 +183,10 @@ def test_a_tile_committed_with_a_lost_answer_is_reported_as_it_stands(s3_url, mo
 
 def test_a_commit_that_never_arrived_is_an_error_and_not_a_commit(s3_url, monkeypatch):
     monkeypatch.setitem(objects_module._RETRY, "max_retries", 0)
-    ledger = Ledger(Objects(f"{s3_url}/never"))
+    url = f"{s3_url}/never"
     with faults(Rule("500", ("PUT",), "/commits/")), pytest.raises(TransientError):
-        ledger.commit("map", "u", {})
+        Ledger(Objects(url)).commit("map", "u", {})
+    ledger = Ledger(Objects(url))
     assert ledger.read("map", "u") is None and ledger.done() == set()
 
 
@@ -197,7 +199,7 @@ def test_whole_objects_carry_their_checksum_however_they_are_put(s3_url):
     place.put("put", b"one")
     assert place.create("create", b"two")
     place.put("parts", big)
-    with faults(Rule("flip", ("GET",), "/sums/", each_once=True)) as proxy:
+    with faults(Rule("flip", ("GET",), "^sums/", each_once=True)) as proxy:
         assert (place_again := Objects(place.url)).get("put") == b"one"
         assert place_again.get("create") == b"two" and place_again.get("parts") == big
     assert proxy.counts.injected == {"flip": 3} and proxy.counts.requests == {"GET": 6}
@@ -206,7 +208,7 @@ def test_whole_objects_carry_their_checksum_however_they_are_put(s3_url):
 def test_bytes_that_never_match_their_checksum_are_an_error_and_not_an_answer(s3_url):
     place = Objects(f"{s3_url}/rotten")
     place.put("k", b"abc")
-    with faults(Rule("flip", ("GET",), "/rotten/")) as proxy:
+    with faults(Rule("flip", ("GET",), "^rotten/")) as proxy:
         with pytest.raises(TransientError, match=r"rotten/k: found 3 bytes that do not match their SHA-256"):
             Objects(place.url).get("k")
     assert proxy.counts.injected == {"flip": 3}
@@ -221,8 +223,6 @@ def test_a_flipped_byte_in_array_metadata_is_read_again(s3_url):
 
 
 def test_a_shard_that_fails_its_checksum_every_time_is_poison_that_names_the_shard(s3_url):
-    from core.errors import PoisonError
-
     store = tile_store(f"{s3_url}/shard")
     write_tile(store)
     window = Lattice(ZONE, 120).block_window(BLOCK)
@@ -242,10 +242,10 @@ def test_a_connection_that_falls_silent_is_given_up_and_tried_again(s3_url, monk
     place = Objects(f"{s3_url}/silent")
     place.put("k", b"abc")
     monkeypatch.setitem(objects_module._CLIENT, "read_timeout", "300ms")
-    with faults(Rule("slow", ("GET",), "/silent/", times=1), delay_s=1.5) as proxy:
+    with faults(Rule("slow", ("GET",), "^silent/", times=1), delay_s=1.5) as proxy:
         assert Objects(place.url).get("k") == b"abc"
-        assert proxy.counts.injected == {"slow": 0} or proxy.counts.requests["GET"] >= 1
-    assert proxy.counts.requests == {"GET": 2}
+        time.sleep(2)  # the silent request ends, and is counted, only now
+    assert proxy.counts.requests == {"GET": 2} and proxy.counts.injected == {"slow": 1}
 
 
 def test_the_client_waits_longer_than_a_hiccup_and_shorter_than_a_coffee():
