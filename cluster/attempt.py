@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn, Protocol
 
+from cluster.events import NOWHERE, Span
 from cluster.policy import ATTEMPTS, Action, action_for, pause_s
 from core.errors import DeviceError, SystemicError
 from core.ledger import Failure, Ledger
@@ -38,11 +40,15 @@ class Doer(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """result if it is done, failure if it is set aside, neither if it must be queued again; retries: in place."""
+    """result if it is done, failure if it is set aside, neither if it must be queued again; retries: in place.
+
+    span: of all tries; empty if the process that tried is gone.
+    """
 
     result: UnitResult | None
     failure: Failure | None
     retries: int = 0
+    span: Span = NOWHERE
 
     @property
     def preempted(self) -> bool:
@@ -71,6 +77,19 @@ def attempt(
     on_broken_device: Callable[[BaseException], NoReturn] = stop_here,
 ) -> Outcome:
     """Do one unit as the policy says. Raises SystemicError or ConfigError, which would hit every unit alike."""
+    node, started = socket.gethostname(), time.time()
+    outcome = _attempt(worker, stage, unit, sleep, jitter, on_broken_device)
+    return replace(outcome, span=Span(f"{node}:{os.getpid()}", node, started, time.time()))
+
+
+def _attempt(
+    worker: Doer,
+    stage: str,
+    unit: str,
+    sleep: Callable[[float], None],
+    jitter: Callable[[], float],
+    on_broken_device: Callable[[BaseException], NoReturn],
+) -> Outcome:
     tried = 0
     while True:
         try:

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cluster.events import Callback, TaskEvent
+from cluster.events import Callback, Span, TaskEvent, all_of
+from cluster.history import History
 from cluster.local import run_local
-from cluster.scheduler import Scheduler, Unit
+from cluster.scheduler import Key, Scheduler, Unit
 from cluster.shard import RegionShard, Settled
 from core.layout import ReleaseLayout, RunLayout
 from core.ledger import Ledger
@@ -25,21 +26,37 @@ from core.worker import release_files
 
 @dataclass
 class Tally:
-    """Counts what happened; a callback like any other."""
+    """Counts what happened; a callback like any other.
+
+    Keys of counts and stalls are `stage.name`; spans: of all units of a stage that ended; device_s: seconds of work by
+    device; retried: by stage.
+    """
 
     done: Counter[str] = field(default_factory=Counter)
     quarantined: list[TaskEvent] = field(default_factory=list)
+    retried: Counter[str] = field(default_factory=Counter)
     counts: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    stalls: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    device_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    spans: defaultdict[str, list[Span]] = field(default_factory=lambda: defaultdict(list))
 
     def __call__(self, event: TaskEvent) -> None:
-        if event.kind == "done":
-            self.done[event.stage] += 1
-            self.seconds[event.stage] += event.seconds
-            for name, value in event.counts.items():
-                self.counts[f"{event.stage}.{name}"] += value
-        elif event.kind == "quarantined":
+        if event.kind == "retried":
+            self.retried[event.stage] += 1
+            return
+        if event.span.worker:
+            self.spans[event.stage].append(event.span)
+        if event.kind == "quarantined":
             self.quarantined.append(event)
+            return
+        self.done[event.stage] += 1
+        self.seconds[event.stage] += event.seconds
+        self.device_s[event.device] += event.seconds
+        for name, value in event.counts.items():
+            self.counts[f"{event.stage}.{name}"] += value
+        for name, value in event.stalls.items():
+            self.stalls[f"{event.stage}.{name}"] += value
 
 
 @dataclass(frozen=True)
@@ -60,7 +77,7 @@ class Driven:
         return not self.set_aside and not self.lost_rows
 
 
-Announce = Callable[[Counter[str]], Callback]
+Announce = Callable[[Counter[str], Counter[Key]], Callback]
 
 
 def drive(
@@ -73,7 +90,8 @@ def drive(
 ) -> Driven:
     """Do all that is left of a run, on the executor that its configuration names.
 
-    announce: gets the number of units per stage before the first one starts, returns the callback that hears of each.
+    announce: gets the numbers of units per stage, and per stage and region, before the first one starts, and returns
+    the callback that hears of each. All of it is also written to the run's history.
     limit: map at most so many blocks; the release is then left for later. It is not finished either while a region
     that could not be published is set aside. Raises SystemicError and ConfigError.
     """
@@ -87,7 +105,9 @@ def drive(
             fleet = Fleet(run_url, regions, run.config.execution)
             try:
                 scheduler = _scheduler(fleet.units(settled, ingest_only=ingest_only), settled, limit)
-                fleet.drive(scheduler, _both(announce(scheduler.total), tally))
+                with History(run.objects) as history:
+                    listener = announce(scheduler.total, scheduler.by_region)
+                    fleet.drive(scheduler, all_of(listener, tally, history))
             finally:
                 fleet.stop()
     else:
@@ -96,7 +116,9 @@ def drive(
         units = [u for s in shards for u in s.ingest_units(settled)]
         units += [] if ingest_only else [u for s in shards for u in s.units(settled)]
         scheduler = _scheduler(units, settled, limit)
-        run_local(run_url, scheduler, run.config.execution.workers, _both(announce(scheduler.total), tally))
+        with History(run.objects) as history:
+            listener = announce(scheduler.total, scheduler.by_region)
+            run_local(run_url, scheduler, run.config.execution.workers, all_of(listener, tally, history))
     aside = sorted(Ledger(run.objects).quarantined())
     complete = not ingest_only and limit is None and not any(stage == "publish" for stage, _ in aside)
     if complete and not (scheduler.total.total() == 0 and _published(run)):
@@ -154,11 +176,3 @@ def _scheduler(units: Sequence[Unit], settled: Settled, limit: int | None) -> Sc
     chosen |= {u.key for u in unique.values() if u.stage == "measure" and set(u.needs) <= reachable}
     chosen |= {need for u in maps for need in u.needs if need in unique}
     return Scheduler(unique[key] for key in unique if key in chosen)
-
-
-def _both(one: Callback, other: Callback) -> Callback:
-    def call(event: TaskEvent) -> None:
-        one(event)
-        other(event)
-
-    return call

@@ -25,6 +25,9 @@ class Span:
     ended: float = 0.0
 
 
+NOWHERE = Span()
+
+
 @dataclass(frozen=True)
 class TaskEvent:
     """Something happened to a unit.
@@ -43,7 +46,7 @@ class TaskEvent:
     message: str = ""
     stalls: Mapping[str, float] = field(default_factory=dict)
     device: str = "cpu"
-    span: Span = Span()
+    span: Span = NOWHERE
 
     @property
     def bytes(self) -> float:

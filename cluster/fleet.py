@@ -28,8 +28,9 @@ from ray.exceptions import ActorUnavailableError, AuthenticationError, RayActorE
 from cluster import shard
 from cluster.attempt import Doer, Outcome, attempt, die, give_up
 from cluster.crew import crew
-from cluster.events import Callback, TaskEvent
+from cluster.events import Callback, TaskEvent, all_of
 from cluster.local import IN_FLIGHT_PER_WORKER, MOST_LOSSES, MakeWorker, report
+from cluster.metrics import Metrics
 from cluster.scheduler import Key, Scheduler, Unit
 from cluster.shard import Settled
 from core.config import ExecutionConfig
@@ -173,10 +174,13 @@ class Fleet:
 
     def drive(self, scheduler: Scheduler, callback: Callback) -> None:
         """Do every unit. Raises SystemicError or ConfigError as soon as a unit does."""
+        metrics = Metrics(self._run_url)
+        callback = all_of(metrics, callback)
         idle_since = time.monotonic()
         while not scheduler.finished:
             self._look_after(scheduler, callback)
             self._hand_out(scheduler)
+            metrics.ready(scheduler)
             scheduler.check_alive()
             flying = {ref: seat for seat in self._seats for ref in seat.flying if ref not in seat.failed}
             if not flying:

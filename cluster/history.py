@@ -101,6 +101,9 @@ def read_history(run: Objects) -> list[Entry]:
                 entries.append(Entry(record["session"], record["at"], TaskEvent.from_record(record)))
         except (ValueError, KeyError, TypeError) as error:
             raise PoisonError(
-                join_url(run.url, key), found=f"no history ({error})", expected="a line of JSON per event", fix="delete it"
+                join_url(run.url, key),
+                found=f"no history ({error})",
+                expected="a line of JSON per event",
+                fix="delete it",
             ) from error
     return entries

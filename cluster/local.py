@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cluster.attempt import Doer, Outcome, attempt, die, give_up
 from cluster.events import Callback, TaskEvent
@@ -144,10 +144,12 @@ def report(unit: Unit, outcome: Outcome, callback: Callback) -> None:
     """Tell the callback how a unit ended."""
     for _ in range(outcome.retries):
         callback(TaskEvent("retried", unit.stage, unit.name, unit.region))
+    event = TaskEvent("done", unit.stage, unit.name, unit.region, span=outcome.span)
     if outcome.result is not None:
-        callback(TaskEvent("done", unit.stage, unit.name, unit.region, outcome.result.seconds, outcome.result.counts))
+        r = outcome.result
+        callback(replace(event, seconds=r.seconds, counts=r.counts, stalls=r.stalls, device=r.device))
     elif outcome.failure is not None:
-        callback(TaskEvent("quarantined", unit.stage, unit.name, unit.region, message=outcome.failure.message))
+        callback(replace(event, kind="quarantined", message=outcome.failure.message))
 
 
 @contextmanager

@@ -16,10 +16,10 @@ _SECONDS = [0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0]
 
 
 class Metrics:
-    """A callback; `ready` is the hint for whoever scales. Construct after `ray.init`."""
+    """A callback; `ready` is the hint for whoever scales. Construct after `ray.init`; series carry the run's id."""
 
-    def __init__(self, run_id: str) -> None:
-        run = {"run": run_id}
+    def __init__(self, run_url: str) -> None:
+        run = {"run": run_url.rsplit("/", 1)[-1]}
         self._units = Counter(
             "icefleet_units", "units that ended, by kind: done, quarantined, retried", ("run", "stage", "kind")
         ).set_default_tags(run)

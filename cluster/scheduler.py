@@ -69,6 +69,7 @@ class Scheduler:
         self._took: dict[str, list[float]] = {stage: [] for stage in STAGES}  # sorted durations
         self._done: Counter[str] = Counter()
         self.total = Counter(stage for stage, _ in self._units)
+        self.by_region = Counter((u.stage, u.region) for u in self._units.values())
         for unit in self._units.values():
             open_needs = {n for n in unit.needs if n in self._units}
             self._waiting[unit.key] = len(open_needs)

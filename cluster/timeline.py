@@ -30,7 +30,7 @@ def chrome_trace(history: Iterable[Entry]) -> dict[str, Any]:
     for entry in entries:
         if entry.event.span.worker:
             rows[entry.event.span.node, entry.event.span.worker].append(entry.event)
-    zero = min((e.event.span.started or e.at for e in entries), default=0.0)
+    zero = min((e.event.span.started if e.event.span.worker else e.at for e in entries), default=0.0)
     nodes = {node: k for k, node in enumerate(sorted({node for node, _ in rows}), 1)}
     events: list[Slice] = [_name("process_name", node, pid) for node, pid in nodes.items()]
     for tid, (node, worker) in enumerate(sorted(rows), 1):
@@ -54,7 +54,15 @@ def _slices(event: TaskEvent, pid: int, tid: int, zero: float, free: int) -> lis
     place = {"ph": "X", "pid": pid, "tid": tid}
     colour = _SET_ASIDE if event.kind == "quarantined" else _COLOURS.get(event.stage, "grey")
     out: list[Slice] = [
-        {**place, "name": event.stage, "cat": event.stage, "ts": start, "dur": end - start, "cname": colour, "args": args}
+        {
+            **place,
+            "name": event.stage,
+            "cat": event.stage,
+            "ts": start,
+            "dur": end - start,
+            "cname": colour,
+            "args": args,
+        }
     ]
     passed = max(0.0, event.span.ended - event.span.started - event.seconds)  # earlier tries, and waits between them
     for name in sorted(event.stalls, key=lambda n: (STALLS.index(n) if n in STALLS else len(STALLS), n)):

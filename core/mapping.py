@@ -60,7 +60,8 @@ def map_block(
     """Map one block.
 
     outlines: projected home outlines of the zone; resolutions: metres per pixel of each sensor's tiles; batch:
-    windows per call of the model; watch: is told what waits, computes and blends. Memory: the inputs of the block with its halo in float32, one batch, two canvases.
+    windows per call of the model; watch: is told what waits, computes and blends.
+    Memory: the inputs of the block with its halo in float32, one batch, two canvases.
     Raises PoisonError for corrupt tiles, SystemicError for a model whose answer has the wrong shape.
     """
     watch = watch or Stopwatch()
@@ -107,9 +108,10 @@ def map_block(
         with watch.on(BLEND):
             for patch, score in zip(cut, scores, strict=True):
                 canvas.add(score, weights, patch)
+    near = near_outlines(outlines, lattice, core, buffer_m)
     with watch.on(BLEND):
         probability = canvas.divide()
-        probability[~near_outlines(outlines, lattice, core, buffer_m)] = np.nan
+        probability[~near] = np.nan
         stored = encode(probability)
         kept = np.isfinite(probability)
         scene, scenes = _scenes_of(dated, core, area, kept) if dated else (np.zeros_like(stored), ())

@@ -217,8 +217,8 @@ class Objects:
             raise TransientError(where, found=_first_line(error)) from error
 
 
-def steadily(action: Callable[[], T], again: tuple[type[Exception], ...] = (RefusedError, TransientError)) -> T:
-    """action(), and once or twice more if it raises one of `again`: what may be over in a moment.
+def steadily(action: Callable[[], T]) -> T:
+    """action(), and once or twice more if it was refused or disturbed, which may be over in a moment.
 
     Not everybody who makes a request has retries around it, and one 403 while a token is renewed is no 403 for ever.
     """
@@ -226,7 +226,7 @@ def steadily(action: Callable[[], T], again: tuple[type[Exception], ...] = (Refu
     for tried in range(1, _TRIES):
         try:
             return action()
-        except again:
+        except (RefusedError, TransientError):
             if time.monotonic() - began > _SOON_S:
                 raise
             time.sleep(_PAUSE_S * tried)
@@ -243,10 +243,14 @@ def refused(where: str) -> RefusedError:
 
 def _check_sha256(where: str, data: bytes, attributes: Mapping[str, str]) -> None:
     wanted = attributes.get(_SHA256)
-    if wanted is not None and hashlib.sha256(data).hexdigest() != wanted:
+    if wanted is None:
+        return
+    found = hashlib.sha256(data).hexdigest()
+    if found != wanted:
         raise TransientError(
             where,
-            found=f"{len(data)} bytes that do not match their SHA-256",
+            found=f"{len(data)} bytes of SHA-256 {found[:12]}",
+            expected=f"{wanted[:12]}, as they were put",
             fix="if it stays so, delete the object and run the same command again",
         )
 

@@ -16,6 +16,8 @@ from core.errors import ConfigError
 from core.grid import Lattice, PixelWindow
 
 IntArray = NDArray[np.int64]
+# Below so many vertices GEOS measures a distance sooner than it builds an index to do so.
+_WORTH_AN_INDEX = 500
 
 
 @dataclass(frozen=True)
@@ -79,10 +81,33 @@ def active_windows(
         j0, j1 = np.maximum(j0, cols.start), np.minimum(j1, cols.stop)
     owner, i, j = expand_ranges(i0, i1, j0, j1)
     boxes = lattice.boxes_m(i * windows.stride_px, j * windows.stride_px, windows.size_px)
-    shapely.prepare(outlines)
-    near = shapely.dwithin(outlines[owner], boxes, reach)
-    pairs = np.unique(np.stack([i[near], j[near]], axis=1), axis=0)
-    return pairs[:, 0], pairs[:, 1]
+    near = within_reach(outlines, owner, boxes, reach)
+    return unique_pairs(i[near], j[near])
+
+
+def within_reach(
+    outlines: NDArray[np.object_], owner: IntArray, boxes: NDArray[np.object_], reach_m: float
+) -> NDArray[np.bool_]:
+    """Whether each box is within `reach_m` of the outline `owner` that it belongs to. Vectorised.
+
+    Copies of the large outlines are indexed: an index takes several times the memory of its outline, stays with it
+    for good, and must not be dropped while another thread looks.
+    """
+    large = np.flatnonzero(shapely.get_num_coordinates(outlines) > _WORTH_AN_INDEX)
+    indexed = outlines.copy()
+    indexed[large] = shapely.from_wkb(shapely.to_wkb(outlines[large]))
+    shapely.prepare(indexed[large])
+    return np.asarray(shapely.dwithin(indexed[owner], boxes, reach_m))
+
+
+def unique_pairs(i: IntArray, j: IntArray) -> tuple[IntArray, IntArray]:
+    """The distinct (i, j), sorted: as `np.unique` of rows would give them, but through one integer each."""
+    if len(i) == 0:
+        return i, j
+    i_first, j_first = i.min(), j.min()
+    width = j.max() - j_first + 1
+    key = np.unique((i - i_first) * width + (j - j_first))
+    return key // width + i_first, key % width + j_first
 
 
 def expand_ranges(i0: IntArray, i1: IntArray, j0: IntArray, j1: IntArray) -> tuple[IntArray, IntArray, IntArray]:

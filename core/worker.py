@@ -20,14 +20,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.errors import ConfigError, PoisonError
-from core.grid import Block, Lattice, Zone
+from core.grid import Block, Lattice, PixelWindow, Zone
 from core.ingest import ingest_block, ingest_oracle_block
 from core.layout import ReleaseLayout, RunLayout
 from core.ledger import Ledger
 from core.mapping import map_block
 from core.measure import Measurement, measure_group
-from core.measure.group import Origin, area_row
-from core.models import Model
+from core.measure.group import MosaicRead, Origin, area_row
+from core.models import Model, OnDevice
 from core.mosaic import Mosaic, MosaicReader
 from core.objects import Objects
 from core.plan import load_plan, load_zone_outlines
@@ -36,6 +36,7 @@ from core.release.schema import AREA, GLACIER_AREA, GLACIER_OUTLINE, OUTLINE, QU
 from core.release.table import table_from_rows
 from core.run import load_run
 from core.stitch import NOT_OBSERVED
+from core.stopwatch import COMPUTE, PREPARE, WAIT, WARP, WRITE, Stopwatch
 from core.tiles import TileStore
 
 Row = dict[str, object]
@@ -43,12 +44,18 @@ Row = dict[str, object]
 
 @dataclass(frozen=True)
 class UnitResult:
-    """What a unit has to say: seconds of work and a few counts."""
+    """What a unit has to say.
+
+    seconds: of work; counts: a few numbers, see `cluster.events`; stalls: what the seconds went into; device: that of
+    the model where one ran, else `cpu`.
+    """
 
     stage: str
     unit: str
     seconds: float
     counts: dict[str, float] = field(default_factory=dict)
+    stalls: dict[str, float] = field(default_factory=dict)
+    device: str = "cpu"
 
 
 class Worker:
@@ -62,17 +69,23 @@ class Worker:
 
     def do(self, stage: str, unit: str) -> UnitResult:
         """Do one unit. Raises what the work raises (`core.errors`); ConfigError for an unknown stage."""
-        stages: dict[str, Callable[[str], dict[str, float]]] = {
-            "ingest": self._ingest,
-            "map": self._map,
-            "measure": self._measure,
-            "publish": self._publish,
+        # Beside each stage what its seconds go into where it does not say otherwise.
+        stages: dict[str, tuple[Callable[[str, Stopwatch], dict[str, float]], str]] = {
+            "ingest": (self._ingest, WARP),
+            "map": (self._map, PREPARE),
+            "measure": (self._measure, COMPUTE),
+            "publish": (self._publish, COMPUTE),
         }
         if stage not in stages:
             raise ConfigError(f"stage {stage!r}", expected=", ".join(stages))
-        began = time.perf_counter()
-        counts = stages[stage](unit)
-        return UnitResult(stage, unit, time.perf_counter() - began, counts)
+        work, own = stages[stage]
+        began, watch = time.perf_counter(), Stopwatch()
+        with watch.on(own):
+            counts = work(unit, watch)
+        seconds = time.perf_counter() - began
+        model = self._model if stage == "map" else None
+        device = model.device if isinstance(model, OnDevice) else "cpu"
+        return UnitResult(stage, unit, seconds, counts, watch.seconds, device)
 
     def shrink(self) -> bool:
         """Halve the batch for good, because the device ran out of memory; False if it is one window already."""
@@ -96,7 +109,7 @@ class Worker:
     def _lattice(self, zone: Zone) -> Lattice:
         return Lattice(zone, self.run.config.grid.res_m)
 
-    def _ingest(self, unit: str) -> dict[str, float]:
+    def _ingest(self, unit: str, watch: Stopwatch) -> dict[str, float]:
         name, _, block_name = unit.partition(".")
         block, config = Block.parse(block_name), self.run.config
         if name == "oracle":
@@ -105,13 +118,14 @@ class Worker:
                 self._tiles, block, config.tile_epoch, self.run.resolution(name), outlines, dt.date(config.year, 7, 1)
             )
         else:
-            marker = ingest_block(config, self._tiles, block, name)
+            marker = ingest_block(config, self._tiles, block, name, watch)
         return {"bytes": marker.bytes, "observed": marker.observed_fraction}
 
-    def _map(self, unit: str) -> dict[str, float]:
+    def _map(self, unit: str, watch: Stopwatch) -> dict[str, float]:
         block, config = Block.parse(unit), self.run.config
         lattice = self._lattice(block.zone)
-        self._check_tiles(unit)
+        with watch.on(WAIT):
+            self._check_tiles(unit)
         resolutions = {need.sensor: self.run.resolution(need.sensor) for need in self._model.spec.needs}
         mapped = map_block(
             block,
@@ -123,19 +137,23 @@ class Worker:
             self._model,
             config.grid.buffer_m,
             self._batch,
+            watch,
         )
-        self._mosaic.write_block(lattice, block, mapped.probability, mapped.scene)
-        self.ledger.commit(
-            "map",
-            unit,
-            {
-                "windows": mapped.n_windows,
-                "pixels": int(np.count_nonzero(mapped.probability != NOT_OBSERVED)),
-                "sensors": list(mapped.sensors),
-                "scenes": [{"id": s.id, "date": s.date.isoformat(), "sensor": s.sensor} for s in mapped.scenes],
-            },
-        )
-        return {"windows": mapped.n_windows, "bytes": mapped.bytes_read}
+        marker = {
+            "windows": mapped.n_windows,
+            "pixels": int(np.count_nonzero(mapped.probability != NOT_OBSERVED)),
+            "sensors": list(mapped.sensors),
+            "scenes": [{"id": s.id, "date": s.date.isoformat(), "sensor": s.sensor} for s in mapped.scenes],
+        }
+        with watch.on(WRITE):
+            self._mosaic.write_block(lattice, block, mapped.probability, mapped.scene)
+            self.ledger.commit("map", unit, marker)
+        return {
+            "windows": mapped.n_windows,
+            "bytes": mapped.bytes_read,
+            "bytes_needed": mapped.bytes_needed,
+            "km2": mapped.n_pixels * lattice.res_m**2 / 1e6,
+        }
 
     def _check_tiles(self, block: str) -> None:
         """A tile whose ingest failed must not pass for one in which nothing was observed."""
@@ -151,11 +169,16 @@ class Worker:
                         fix="" if failure else "run `icefleet ingest` first",
                     )
 
-    def _measure(self, unit: str) -> dict[str, float]:
+    def _measure(self, unit: str, watch: Stopwatch) -> dict[str, float]:
         zone = Zone(unit.split("-")[1])
         outlines = load_zone_outlines(self.run.url, zone)
         lattice = self._lattice(zone)
         reader = MosaicReader(self._mosaic, self.ledger, lattice, self._planned_blocks.keys())
+
+        def read(window: PixelWindow) -> MosaicRead:
+            with watch.on(WAIT):
+                return reader.read(window)
+
         rows: list[Row] = []
         parts: list[Row] = []
         for row, pieces in measure_group(
@@ -164,41 +187,47 @@ class Worker:
             outlines.outline_m,
             outlines.tree,
             lattice,
-            reader.read,
+            read,
             self.run.rules,
             self._origin,
         ):
             rows.append(row)
             parts += pieces
-        self.objects.put(RunLayout.partial(unit, AREA), _to_parquet(table_from_rows(rows, GLACIER_AREA)))
-        self.objects.put(RunLayout.partial(unit, OUTLINE), _to_parquet(table_from_rows(parts, GLACIER_OUTLINE)))
         statuses = [str(row["status"]) for row in rows]
         counts = {status: float(statuses.count(status)) for status in sorted(set(statuses))}
-        self.ledger.commit(
-            "measure", unit, {"glaciers": len(rows), "statuses": counts, "lost_blocks": sorted(reader.lost)}
-        )
+        with watch.on(WRITE):
+            self.objects.put(RunLayout.partial(unit, AREA), _to_parquet(table_from_rows(rows, GLACIER_AREA)))
+            self.objects.put(RunLayout.partial(unit, OUTLINE), _to_parquet(table_from_rows(parts, GLACIER_OUTLINE)))
+            self.ledger.commit(
+                "measure", unit, {"glaciers": len(rows), "statuses": counts, "lost_blocks": sorted(reader.lost)}
+            )
         return {"glaciers": len(rows), **counts}
 
-    def _publish(self, region: str) -> dict[str, float]:
+    def _publish(self, region: str, watch: Stopwatch) -> dict[str, float]:
         """Partials of a region → its part of the release; glaciers of failed groups get a row with the reason."""
         plan = load_plan(self.objects)
         groups = [g.name for g in plan.groups if g.region == region] if plan else []
         done = self.ledger.done()
         areas = [GLACIER_AREA.empty_table()]
         parts = [GLACIER_OUTLINE.empty_table()]
-        for group in groups:
-            if ("measure", group) in done:
-                areas.append(_from_parquet(self.objects.get(RunLayout.partial(group, AREA))))
-                parts.append(_from_parquet(self.objects.get(RunLayout.partial(group, OUTLINE))))
+        with watch.on(WAIT):
+            for group in groups:
+                if ("measure", group) in done:
+                    areas.append(_from_parquet(self.objects.get(RunLayout.partial(group, AREA))))
+                    parts.append(_from_parquet(self.objects.get(RunLayout.partial(group, OUTLINE))))
         lost = self._unmeasured(region, set(groups), done)
         if lost:
             areas.append(table_from_rows(lost, GLACIER_AREA))
         area = pa.concat_tables(areas)
         n_failed = area.column("status").to_pylist().count(QUARANTINED)
-        files = write_region(Objects(self.run.release_url), self._release_layout, region, area, pa.concat_tables(parts))
-        self.ledger.commit(
-            "publish", region, {"files": [f.__dict__ for f in files], "rows": area.num_rows, "quarantined": n_failed}
-        )
+        release = Objects(self.run.release_url)
+        with watch.on(WRITE):
+            files = write_region(release, self._release_layout, region, area, pa.concat_tables(parts))
+            self.ledger.commit(
+                "publish",
+                region,
+                {"files": [f.__dict__ for f in files], "rows": area.num_rows, "quarantined": n_failed},
+            )
         return {"rows": area.num_rows, "bytes": sum(f.bytes for f in files)}
 
     def _unmeasured(self, region: str, groups: set[str], done: set[tuple[str, str]]) -> list[Row]:

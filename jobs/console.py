@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -98,14 +98,28 @@ class _Rate(ProgressColumn):
         return Text(f"{speed:.1f}/s" if speed else "")
 
 
+class _StageBars(Progress):
+    """Bars, and below them a line on the regions."""
+
+    regions = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if self.regions:
+            yield Text(self.regions)
+
+
 class Bars:
-    """A progress bar per stage with rate and time left; plain lines every few seconds where there is no terminal."""
+    """A bar per stage with rate, time left and trouble, and a line on the regions where there are several.
+
+    Plain lines every few seconds where there is no terminal.
+    """
 
     PLAIN_EVERY_S = 15.0
 
     def __init__(self, quiet: bool = False) -> None:
         self._quiet = quiet
-        self._bars = Progress(
+        self._bars = _StageBars(
             TextColumn("{task.description:<8}"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -118,7 +132,9 @@ class Bars:
         self._task: dict[str, Any] = {}
         self._total: Counter[str] = Counter()
         self._done: Counter[str] = Counter()
-        self._trouble: Counter[str] = Counter()
+        self._trouble: Counter[tuple[str, str]] = Counter()  # (stage, word)
+        self._region_total: dict[str, int] = {}
+        self._region_done: Counter[str] = Counter()
         self._began = self._said = time.monotonic()
 
     def __enter__(self) -> Bars:
@@ -128,26 +144,45 @@ class Bars:
     def __exit__(self, *_: object) -> None:
         self._bars.stop()
 
-    def announce(self, total: Counter[str]) -> Callback:
-        """Bars for the stages in `total`; returns the callback that moves them."""
+    def announce(self, total: Counter[str], by_region: Mapping[tuple[str, str], int] | None = None) -> Callback:
+        """Bars for the stages in `total`; returns the callback that moves them. by_region: (stage, region) → units."""
         self._total = total
+        self._region_total = {r: n for (stage, r), n in sorted((by_region or {}).items()) if stage == "map"}
         for stage, n in total.items():
             self._task[stage] = self._bars.add_task(stage, total=n, trouble="")
         return self._on
 
     def _on(self, event: TaskEvent) -> None:
         if event.kind == "retried":
-            self._trouble["retried"] += 1
+            self._trouble[event.stage, "retried"] += 1
         else:
             self._done[event.stage] += 1
+            self._region_done[event.region] += event.stage == "map"
             if event.kind == "quarantined":
-                self._trouble["quarantined"] += 1
+                self._trouble[event.stage, "quarantined"] += 1
                 errors.print(f"[yellow]quarantined[/] {event.stage} {event.unit}: {escape(event.message)}")
-        words = ", ".join(f"{n} {word}" for word, n in sorted(self._trouble.items()))
+        self._bars.regions = self._regions()
+        words = self._words(event.stage)
         self._bars.update(self._task[event.stage], completed=self._done[event.stage], trouble=words)
-        self._plain(words)
+        self._plain()
 
-    def _plain(self, words: str) -> None:
+    def _words(self, stage: str | None = None) -> str:
+        """How often units of a stage, or of all, were retried and quarantined."""
+        count: Counter[str] = Counter()
+        for (where, word), n in self._trouble.items():
+            count[word] += n if stage in (None, where) else 0
+        return ", ".join(f"{n} {word}" for word, n in sorted(count.items()) if n)
+
+    def _regions(self) -> str:
+        """How far mapping is in every region that is not mapped yet; nothing where there is but one."""
+        if len(self._region_total) < 2:
+            return ""
+        left = {r: n for r, n in self._region_total.items() if self._region_done[r] < n}
+        parts = [f"{r} {self._region_done[r]}/{n}" for r, n in left.items()]
+        whole = len(self._region_total) - len(left)
+        return " · ".join(["map by region", *parts, *([f"{whole} mapped"] if whole else [])])
+
+    def _plain(self) -> None:
         now = time.monotonic()
         finished = self._done.total() == self._total.total()
         if self._quiet or errors.is_terminal or not (finished or now - self._said > self.PLAIN_EVERY_S):
@@ -157,4 +192,6 @@ class Bars:
         rate = self._done.total() / elapsed
         left = (self._total.total() - self._done.total()) / rate if rate else 0.0
         parts = [f"{stage} {self._done[stage]}/{n}" for stage, n in self._total.items()]
-        errors.print(f"{', '.join(parts)} · {rate:.1f}/s · {left:.0f} s left {words}".strip())
+        errors.print(f"{', '.join(parts)} · {rate:.1f}/s · {left:.0f} s left {self._words()}".strip())
+        if regions := self._regions():
+            errors.print(regions)

@@ -23,7 +23,8 @@ from core.release.schema import AREA
 from core.simulate import World, build_world
 from jobs.console import FAILED, OK, AsJson, console, errors, print_json, run_verb, table
 from jobs.plan import print_inventory_report
-from jobs.run import Executor, execute, show_end, with_executor
+from jobs.run import Executor, execute, with_executor
+from jobs.summary import session_summary, show_end
 
 matplotlib.use("Agg")
 
@@ -51,7 +52,9 @@ def demo(
     result = compare(released(prepared), gpd.read_parquet(world.truth))
     pictures = [*draw_run(prepared.run, out / "maps"), _plot(result, out / "maps" / "area_error.png")]
     if as_json:
-        print_json({"run": prepared.run.url, "findings": len(findings), "maps": pictures, "areas": summary(result)})
+        session = session_summary(prepared, driven)
+        found = {"findings": len(findings), "maps": pictures, "areas": summary(result)}
+        print_json({"run": prepared.run.url, **found, **session})
     else:
         show_end(prepared, driven, as_json=False)
         _print(result)

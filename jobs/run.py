@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
-from rich.markup import escape
 
 from cluster.drive import Driven, drive
 from core.config import Config, load_config
@@ -20,13 +19,12 @@ from jobs.console import (
     ConfigPath,
     Keys,
     Overrides,
-    console,
     errors,
     print_json,
     run_verb,
-    table,
 )
 from jobs.plan import plan_summary, print_inventory_report, print_plan
+from jobs.summary import show_end
 
 Executor = Annotated[
     Literal["local", "ray"] | None, typer.Option(help="where the units run; overrides execution.executor")
@@ -85,47 +83,6 @@ def execute(prepared: Prepared, *, ingest_only: bool = False, limit: int | None 
 def regions_of(prepared: Prepared) -> list[str]:
     """Every region with a glacier, those included in which none has a usable outline."""
     return sorted(prepared.inventory.glaciers["o1region"].unique())
-
-
-def show_end(prepared: Prepared, driven: Driven, *, as_json: bool) -> None:
-    """The table at the end of a run."""
-    summary = end_summary(prepared, driven)
-    if as_json:
-        print_json(summary)
-        return
-    rows = [
-        (stage, n, f"{driven.tally.seconds[stage]:.1f} s", _detail(driven, stage))
-        for stage, n in driven.tally.done.items()
-    ]
-    if rows:
-        table("This session", ["stage", "units", "work", "detail"], rows)
-    console.print(f"run      {prepared.run.url}", markup=False)
-    if driven.complete:
-        console.print(f"release  {prepared.run.release_url}", markup=False)
-    if not driven.clean:
-        errors.print(
-            f"[yellow]{len(driven.set_aside)} units in quarantine, {driven.lost_rows} glaciers published as quarantined"
-            f"[/]; the reasons: icefleet status {escape(prepared.run.url)}, and status_reason in the release"
-        )
-
-
-def end_summary(prepared: Prepared, driven: Driven) -> dict[str, Any]:
-    """The same as JSON."""
-    return {
-        "run_id": prepared.run.run_id,
-        "run": prepared.run.url,
-        "release": prepared.run.release_url if driven.complete else None,
-        "done": dict(driven.tally.done),
-        "seconds": {k: round(v, 3) for k, v in driven.tally.seconds.items()},
-        "quarantined": [f"{stage}/{unit}" for stage, unit in driven.set_aside],
-        "quarantined_glaciers": driven.lost_rows,
-    }
-
-
-def _detail(driven: Driven, stage: str) -> str:
-    counts = {k.split(".", 1)[1]: v for k, v in driven.tally.counts.items() if k.startswith(f"{stage}.")}
-    counts.pop("observed", None)
-    return ", ".join(f"{v / 1e6:.1f} MB" if k == "bytes" else f"{v:.0f} {k}" for k, v in sorted(counts.items()))
 
 
 def run_config(path: Path, overrides: list[str] | None = None) -> tuple[Prepared, Driven]:

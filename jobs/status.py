@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import json
 from collections import Counter
+from pathlib import Path
 from typing import Annotated, Any
 
 import pyarrow.parquet as pq
 import typer
 from rich.markup import escape
 
+from cluster.history import read_history
 from cluster.scheduler import STAGES
 from cluster.shard import RegionShard, Settled
+from cluster.timeline import chrome_trace
+from core.errors import ConfigError
 from core.layout import ReleaseLayout, RunLayout
 from core.ledger import Ledger
 from core.objects import Objects, normalise_url
@@ -24,16 +29,23 @@ from jobs.console import FAILED, OK, AsJson, console, print_json, run_verb, tabl
 
 def status(
     run: Annotated[str, typer.Argument(metavar="RUN", help="URL of the run's folder, OUTPUT/<run_id>")],
+    timeline: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.json", help="also write its history as a trace for ui.perfetto.dev"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what is done, left and set aside in a run, and how fast it goes.
 
     Needs no live cluster: everything is read from the markers in the run's folder. Exit code 1 if anything is in
-    quarantine.
+    quarantine. The timeline has a row per worker and a slice per unit, of all sessions of the run.
 
     Example: icefleet status s3://bucket/runs/global-2024-1a2b3c4d5e6f
     """
     found = run_status(normalise_url(run))
+    if timeline is not None:
+        write_timeline(found["run"], timeline)
+        found["timeline"] = str(timeline)
     if as_json:
         print_json(found)
     else:
@@ -45,7 +57,22 @@ def status(
         table(f"{found['run_id']} · {'published' if found['published'] else 'not published'}", columns, rows)
         for record in found["quarantine"]:
             console.print(f"[yellow]set aside[/] {record['stage']} {record['unit']}: {escape(record['message'])}")
+        if timeline is not None:
+            console.print(f"timeline {timeline}", markup=False)
     raise typer.Exit(FAILED if found["quarantine"] else OK)
+
+
+def write_timeline(url: str, path: Path) -> None:
+    """The history of a run as a Chrome trace. Raises ConfigError if it has none, or if the file cannot be written."""
+    history = read_history(Objects(url))
+    if not history:
+        raise ConfigError(f"{url}/{RunLayout.EVENTS}", found="no history", fix="the next `icefleet run` writes it")
+    try:
+        path.write_text(json.dumps(chrome_trace(history)), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            str(path), found=error.strerror or str(error), fix="give a file in a folder that exists"
+        ) from error
 
 
 def run_status(url: str) -> dict[str, Any]:

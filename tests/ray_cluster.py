@@ -2,7 +2,7 @@
 
 Every node is one `ray start --block` in a process group of its own, so that a node is lost the way machines are: all
 of its processes at once, without a word. Each cluster has its own folder, ports and token; it neither sees nor stops
-another cluster on the machine. As a pytest plugin: ask for the fixture `cluster`.
+another cluster on the machine.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from unittest import mock
 
 import geopandas as gpd
 import psutil
-import pytest
 from ray._private.authentication_test_utils import reset_auth_token_state
 
 from tests.tiny_world import TinyWorld, make_world
@@ -122,7 +121,7 @@ class RayCluster:
         self.dashboard = f"http://127.0.0.1:{port}"
         return self._start(words, cpus)
 
-    def add(self, resources: Mapping[str, float] | None = None, *, cpus: int = 4) -> Node:
+    def add(self, resources: Mapping[str, float] | None = None, *, cpus: int = 1) -> Node:
         """A node that joins in a moment; `wait` for it if that matters."""
         return self._start([f"--address={self.address}", f"--resources={json.dumps(resources or {})}"], cpus)
 
@@ -158,7 +157,7 @@ class RayCluster:
 
 @contextmanager
 def ray_cluster(
-    *resources: Mapping[str, float], cpus: int = 4, head_cpus: int = 0, dashboard: bool = False
+    *resources: Mapping[str, float], cpus: int = 1, head_cpus: int = 0, dashboard: bool = False
 ) -> Iterator[RayCluster]:
     """A head, and a node for each of `resources`. This process can connect to it until the end, and to no other."""
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # sockets lie in it, and their paths must be short
@@ -177,13 +176,6 @@ def ray_cluster(
             cluster.stop()
             shutil.rmtree(folder, ignore_errors=True)
     reset_auth_token_state()
-
-
-@pytest.fixture
-def cluster() -> Iterator[RayCluster]:
-    """Two nodes for mappers, one for surveyors, four CPUs each, and a head on which nothing runs."""
-    with ray_cluster(MAPPER, MAPPER, SURVEYOR) as started:
-        yield started
 
 
 def two_regions(folder: Path, *, blocks: int) -> TinyWorld:

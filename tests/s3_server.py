@@ -1,6 +1,6 @@
 """A real S3 endpoint on this machine, for tests and benchmarks: moto's server in its own process.
 
-As a pytest plugin: `pytest_plugins = ("tests.s3_server",)` in a test module, then ask for the fixture `s3_url`.
+As a pytest plugin (`tests/conftest.py` registers it): ask for the fixture `s3_url`.
 """
 
 from __future__ import annotations

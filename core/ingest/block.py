@@ -39,8 +39,9 @@ def ingest_block(
 
     Only pixels where every band of a scene is valid and its mask is clear count as observed by it. The bands of the
     tile are those that all scenes in use have. Once every pixel is observed the rest of the list is not opened.
-    A block that no scene reaches is committed as not observed. watch: is told what waits, warps and writes. Raises PoisonError naming the file and the block if a
-    raster cannot be read to its end, ConfigError if the sensor has no scenes or the tiles are from others.
+    A block that no scene reaches is committed as not observed. watch: is told what waits, warps and writes. Raises
+    PoisonError naming the file and the block if a raster cannot be read to its end, ConfigError if the sensor has no
+    scenes or the tiles are from others.
     """
     entry, scenes = registered(sensor), scenes_of(config, sensor)
     if not scenes:

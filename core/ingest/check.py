@@ -19,8 +19,8 @@ from rasterio.crs import CRS as RasterCRS
 from rasterio.errors import CRSError, RasterioError
 
 from core.config import Config, FileConfig, SceneConfig
-from core.errors import ConfigError
-from core.ingest.raster import RasterHeader, error_text, public, read_header
+from core.errors import ConfigError, SystemicError, TransientError
+from core.ingest.raster import RasterHeader, classify, error_text, public, read_header
 from core.sensors import sensor as registered
 
 Bounds = tuple[float, float, float, float]  # lonmin, latmin, lonmax, latmax; lonmax may pass 180
@@ -123,6 +123,9 @@ def _header(where: str, path: str, headers: dict[str, RasterHeader | Exception])
             found="no such file",
             fix="correct the path; relative ones start at the configuration's folder",
         ) from header
+    named = classify(header, path, where)
+    if isinstance(named, (SystemicError, TransientError)):
+        raise named from header  # the network or the credentials, not the configuration
     raise ConfigError(
         f"{where} {public(path)}", found=error_text(header), expected="a raster that GDAL can open"
     ) from header

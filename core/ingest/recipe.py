@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Any
 
 from core.config import Config, SceneConfig
@@ -23,9 +24,12 @@ def scenes_of(config: Config, sensor: str) -> list[SceneConfig]:
 
 
 def scenes_recipe(config: Config, sensor: str) -> dict[str, Any]:
-    """JSON of the scenes of one sensor in their order of preference; queries of URLs, which may sign, are left out."""
+    """JSON of the scenes of one sensor in their order of preference.
+
+    Of every file only its name, as in the identity of a run: moving the inputs does not make other tiles.
+    """
     scenes = [scene.model_dump(mode="json", exclude={"sensor"}) for scene in scenes_of(config, sensor)]
     for scene in scenes:
         for part in [*scene["files"], *([scene["mask"]] if scene["mask"] else [])]:
-            part["path"] = public(part["path"])
+            part["path"] = PurePosixPath(public(part["path"])).name
     return {"method": METHOD, "composite": "first observed", "scenes": scenes}

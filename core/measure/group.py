@@ -20,7 +20,8 @@ from core.measure.ownership import ownerships
 from core.release.schema import WITH_AREA, joined_words
 from core.tiles import SceneRef
 
-ReadMosaic = Callable[[PixelWindow], tuple[MosaicWindow, tuple[SceneRef, ...], tuple[str, ...]]]
+MosaicRead = tuple[MosaicWindow, tuple[SceneRef, ...], tuple[str, ...]]
+ReadMosaic = Callable[[PixelWindow], MosaicRead]
 _LON_LAT_DIGITS = 7  # 1 cm: far below a pixel, and the same text on every machine
 
 

@@ -23,7 +23,7 @@ from core.ingest import native_res_m
 from core.measure import glacier_window
 from core.models import ModelSpec
 from core.plan.outlines import ZoneOutlines, zone_outlines
-from core.windows import WindowLattice, active_windows, expand_ranges
+from core.windows import WindowLattice, active_windows, expand_ranges, within_reach
 
 WORLD = (-180.0, -90.0, 180.0, 90.0)
 
@@ -112,8 +112,7 @@ def _blocks(
     home = outlines.home_outlines
     n = lattice.block_px
     owner, row, col = _touched(shapely.bounds(home), buffer_m + lattice.res_m, lattice)
-    shapely.prepare(home)
-    near = shapely.dwithin(home[owner], lattice.boxes_m(row * n, col * n, n), buffer_m + lattice.res_m)
+    near = within_reach(home, owner, lattice.boxes_m(row * n, col * n, n), buffer_m + lattice.res_m)
     owner, row, col = owner[near], row[near], col[near]
     i, j = active_windows(home, lattice, windows, buffer_m)
     of_window, win_row, win_col = _blocks_under(i, j, windows, n, 0)

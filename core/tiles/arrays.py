@@ -7,15 +7,15 @@ again before it is believed: bytes are disturbed on their way far more often tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import zarr
 from zarr.storage import StoreLike
 
-from core.errors import IcefleetError, PoisonError, RefusedError, TransientError
+from core.errors import IcefleetError, PoisonError, TransientError
 from core.grid import Lattice, Zone
 from core.layout import TileLayout
 from core.objects import Backend, join_url, refused, steadily, zarr_location
@@ -26,23 +26,38 @@ from core.tiles.group import SCENE
 
 _NETWORK = {"obstore", "botocore", "aiobotocore", "aiohttp", "s3fs"}
 _REFUSED = ("status code: 401", "status code: 403", "AccessDenied", "Access Denied", "Forbidden", "credentials")
-_AGAIN = (TransientError, RefusedError, PoisonError)
+_REREADS = 5
+T = TypeVar("T")
 INGEST_AGAIN = "delete the marker of the block and ingest it again"
 
 
 class SteadyArray(zarr.Array[Any]):
-    """A Zarr array that does not take one bad moment of the network for a verdict.
-
-    A read that is refused, disturbed or fails its checksum is done again; what fails every time is raised, as one of
-    our failure classes.
-    """
+    """A Zarr array that does not take one bad moment of the network for a verdict: see `read_steadily`."""
 
     def __getitem__(self, selection: Any) -> Any:
-        def read() -> Any:
-            with zarr_errors(str(self.store_path)):
-                return super(SteadyArray, self).__getitem__(selection)
+        return read_steadily(str(self.store_path), lambda: zarr.Array.__getitem__(self, selection))
 
-        return steadily(read, _AGAIN)
+
+def read_steadily(where: str, read: Callable[[], T]) -> T:
+    """read(), again while it is refused or disturbed, and until a failing checksum has failed twice in the same way.
+
+    What lies corrupt on a disk is wrong in the same way every time, and poison; what is wrong in another way every
+    time was disturbed on its way, and transient. Raises our failure classes, and FileNotFoundError.
+    """
+
+    def attempt() -> T:
+        with zarr_errors(where):
+            return read()
+
+    seen: set[str] = set()
+    for _ in range(_REREADS):
+        try:
+            return steadily(attempt)
+        except PoisonError as error:
+            if error.found in seen:
+                raise
+            seen.add(error.found)
+    raise TransientError(where, found=f"{_REREADS} reads with other wrong bytes each", expected="the same bytes twice")
 
 
 @dataclass(frozen=True)
@@ -79,11 +94,10 @@ def open_steady(
     """(attributes, arrays) of a group. Raises FileNotFoundError if there is none."""
 
     def look() -> tuple[dict[str, Any], list[SteadyArray]]:
-        with zarr_errors(where):
-            group = zarr.open_group(store, path=path, mode="r+")
-            return dict(group.attrs), [SteadyArray(cast("zarr.Array[Any]", group[n]).async_array) for n in names]
+        group = zarr.open_group(store, path=path, mode="r+")
+        return dict(group.attrs), [SteadyArray(cast("zarr.Array[Any]", group[n]).async_array) for n in names]
 
-    return steadily(look, _AGAIN)
+    return read_steadily(where, look)
 
 
 @contextmanager

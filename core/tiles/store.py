@@ -23,7 +23,7 @@ from core.objects import Backend, Objects, join_url, zarr_location
 from core.sensors import Sensor
 from core.sensors import sensor as registered
 from core.shards import put_shard
-from core.tiles.arrays import OpenArrays, open_arrays, zarr_errors
+from core.tiles.arrays import OpenArrays, open_arrays
 from core.tiles.encoding import encode
 from core.tiles.group import SCENE, tile_objects
 from core.tiles.marker import MAX_SCENES, RejectedScene, SceneRef, TileMarker

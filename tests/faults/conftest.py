@@ -16,8 +16,6 @@ from core.prepare import Prepared
 from jobs.run import run_config
 from tests.tiny_world import TinyWorld, make_world
 
-pytest_plugins = ("tests.s3_server",)
-
 BLOCKS, GLACIERS, GROUPS = 3, 9, 5
 UNITS = {"ingest": BLOCKS, "map": BLOCKS, "measure": GROUPS, "publish": 1}
 Digests = dict[str, str]

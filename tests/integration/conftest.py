@@ -19,8 +19,6 @@ from core.prepare import Prepared
 from core.simulate import World, build_world
 from jobs.run import run_config
 
-pytest_plugins = ("tests.s3_server",)
-
 
 @dataclass(frozen=True)
 class Ran:

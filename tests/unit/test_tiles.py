@@ -24,8 +24,6 @@ from core.objects import Objects, zarr_location
 from core.sensors import SENSORS, sensor
 from core.tiles import RejectedScene, SceneRef, TileMarker, TileStore, open_sensor
 
-pytest_plugins = ("tests.s3_server",)
-
 ZONE = Zone("utm45n")
 RES_M = 120  # the smallest blocks: 256 px
 LATTICE = Lattice(ZONE, RES_M)

@@ -26,6 +26,7 @@ PLACES = {
     "South Pole": ("upss", 2_000_000, 2_000_000),
     "beyond 84° N": ("upsn", 2_400_000, 1_700_000),
     "80° S in the polar zone": ("upss", 900_000, 2_100_000),
+    "80° S in the polar zone, at 180°": ("upss", 2_050_000, 910_000),
 }
 
 

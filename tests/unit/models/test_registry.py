@@ -42,7 +42,7 @@ def test_what_is_wrong_is_named_with_what_would_be_right(name, parameters, messa
         build_model(name, parameters)
 
 
-@pytest.mark.parametrize("parameters", [{"window_px": 0}, {"window_px": 128, "stride_px": 256}, {"window_px": True}])
+@pytest.mark.parametrize("parameters", [{"window_px": 0}, {"window_px": 128, "stride_px": 256}, {"stride_px": True}])
 def test_windows_that_cannot_be_cut_are_refused_before_anything_is_planned(parameters):
     with pytest.raises(ConfigError):
         print(build_model("oracle", parameters).spec)

@@ -61,10 +61,12 @@ def test_a_neighbour_across_a_border_is_known_on_both_sides(border):
         assert shapely.area(other) == pytest.approx(shapely.area(one), rel=0.01)
 
 
-def test_a_neighbour_across_84_degrees_north_is_known_on_both_sides():
+@pytest.mark.parametrize(("lon", "name"), [(-33.0, "utm25n"), (179.999, "utm60n"), (-179.999, "utm01n")])
+def test_a_neighbour_across_84_degrees_north_is_known_on_both_sides(lon, name):
     dy = 500 / 111_320
-    zones = by_zone(zone_outlines(inventory([square(-30.0, 84.0 - dy), square(-30.0, 84.0 + dy * 1.001)]), NEAR_M))
-    assert set(zones) == {"utm26n", "upsn"}
+    shapes = [square(lon, 84.0 - dy), square(-lon if abs(lon) > 90 else lon, 84.0 + dy * 1.001)]
+    zones = by_zone(zone_outlines(inventory(shapes), NEAR_M))
+    assert set(zones) == {name, "upsn"}
     for outlines in zones.values():
         assert outlines.home.sum() == 1
         assert len(outlines.home) == 2

@@ -57,7 +57,7 @@ def test_dates_may_be_timestamps() -> None:
         ({"colour": "blue"}, "unknown colour"),
         ({"bbox": None}, "computed from the geometry"),
         ({"rgi_id": None}, "column rgi_id: found null"),
-        ({"area_inventory_km2": float("nan")}, "column area_inventory_km2: found null"),
+        ({"status": None}, "column status: found null"),
         ({"zmin_m": -9999.0}, "column zmin_m: found -9999.0"),
         ({"area_km2": float("inf")}, "column area_km2: found inf"),
         ({"year": "this year"}, "column year"),
