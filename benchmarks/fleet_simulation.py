@@ -4,7 +4,8 @@
 loop with its own clock ask the real `cluster.scheduler.Scheduler` for everything: what each worker does next, what a
 pre-emption gives back, which straggler gets a backup copy. Service times are the plan's windows, bytes and pixels at
 rates that are stated with the table, times log-normal noise, and ten times as long for a few stragglers. Mappers and
-surveyors live for an exponential time and are replaced after a while; regions are published where nothing pre-empts.
+surveyors straggle, live for an exponential time and are replaced after a while; regions are published on a machine
+that does neither.
 
 It says how scheduling behaves, not how fast a real fleet is: shared bandwidth and the limits of a bucket are not in it.
 """
@@ -18,6 +19,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -28,20 +30,22 @@ from benchmarks.rehearsal import plan_world, units_of
 from cluster.local import IN_FLIGHT_PER_WORKER
 from cluster.scheduler import Key, Scheduler, Unit
 from core.grid import BLOCK_M
-from core.objects import Objects
 from core.plan import Plan, save_plan
 from core.sensors import sensor
 from core.simulate.inventory import simulate_inventory
 
 T = TypeVar("T")
+TICK_S = 1.0
 _HOUR_S = 3600.0
 
 
 @dataclass(frozen=True)
 class Rates:
-    """What the service times are made of. life_s: mean time to pre-emption; replace_s: until the next worker is up."""
+    """What the service times are made of. members: forward passes per window (of an
+    ensemble); life_s: mean time to pre-emption; replace_s: until the next worker is up."""
 
     windows_per_s: float = 300.0
+    members: int = 1
     map_overhead: float = 0.10
     map_latency_s: float = 0.3
     ingest_mb_s: float = 50.0
@@ -92,7 +96,8 @@ class Simulation:
     """One fleet doing `units`. seconds: mean service time of each."""
 
     def __init__(self, units: Sequence[Unit], seconds: Mapping[Key, float], gpus: int, rates: Rates, seed: int) -> None:
-        self._scheduler = self._clocked(lambda: Scheduler(units))
+        self.scheduler_s = 0.0
+        self._scheduler = self._clocked(partial(Scheduler, units))
         self._seconds, self._rates, self._gpus = seconds, rates, gpus
         self._rng = np.random.default_rng([seed, gpus])
         self._events: list[tuple[float, int, Callable[[], None]]] = []
@@ -107,17 +112,15 @@ class Simulation:
         regions = dict.fromkeys(u.region for u in units)
         crew = [("mapper", None)] * gpus + [("surveyor", None)] * (gpus * rates.surveyors_per_gpu)
         self._workers = [_Worker(role, region) for role, region in [*crew, *(("shard", r) for r in regions)]]
-        # Seats with room by (role, region): only they are asked for, emptiest first.
-        self._room: dict[tuple[str, str | None], list[set[_Worker]]] = {
-            (w.role, w.region): [set() for _ in range(IN_FLIGHT_PER_WORKER)] for w in self._workers
+        # Seats with room by (role, region) and how much they hold: only they are asked for, emptiest first.
+        self._room: dict[tuple[str, str | None], list[dict[_Worker, None]]] = {
+            (w.role, w.region): [{} for _ in range(IN_FLIGHT_PER_WORKER)] for w in self._workers
         }
-
-    scheduler_s = 0.0
 
     def run(self) -> Outcome:
         """Raises SystemicError, as a real run would, if units are left that nothing can free."""
         for worker in self._workers:
-            self._at(self._rates.start_s if worker.region is None else 0.0, lambda w=worker: self._arrive(w))
+            self._at(self._rates.start_s if worker.region is None else 0.0, partial(self._arrive, worker))
         while not self._scheduler.finished:
             self._now = self._events[0][0]
             while self._events and self._events[0][0] <= self._now:
@@ -125,16 +128,17 @@ class Simulation:
             self._hand_out()
         gpu_s = self._there_s + sum(self._now - w.up_since for w in self._workers if w.role == "mapper" and w.up)
         gpu_s += self._gpus * min(self._rates.start_s, self._now)  # booting is paid for, and idle
-        busy_s = self._busy_s + sum(self._now - w.began for w in self._workers if w.role == "mapper" and w.queue)
+        # What still runs now that everything is settled is a copy of something.
+        copies_s = sum(self._now - w.began for w in self._workers if w.role == "mapper" and w.queue)
         last = self._mapped[-1] - self._mapped[int(0.95 * len(self._mapped)) - 1] if self._mapped else 0.0
         return Outcome(
             gpus=self._gpus,
             makespan_s=self._now,
-            idle_share=1.0 - busy_s / gpu_s,
+            idle_share=1.0 - (self._busy_s + copies_s) / gpu_s,
             tail_share=last / self._now,
             preemptions=self._preemptions,
             backups=self._backups,
-            lost_gpu_s=self._lost_s,
+            lost_gpu_s=self._lost_s + copies_s,
             gpu_s=gpu_s,
             scheduler_s=self.scheduler_s,
             done=self._done,
@@ -151,9 +155,9 @@ class Simulation:
 
     def _arrive(self, worker: _Worker) -> None:
         worker.up, worker.up_since = True, self._now
-        self._room[worker.role, worker.region][0].add(worker)
+        self._room[worker.role, worker.region][0][worker] = None
         if worker.region is None:
-            self._at(self._now + float(self._rng.exponential(self._rates.life_s)), lambda: self._preempt(worker))
+            self._at(self._now + float(self._rng.exponential(self._rates.life_s)), partial(self._preempt, worker))
 
     def _preempt(self, worker: _Worker) -> None:
         self._preemptions += 1
@@ -164,26 +168,25 @@ class Simulation:
                 self._busy_s += self._now - worker.began
                 self._lost_s += self._now - worker.began
         for unit in worker.queue:
-            self._clocked(lambda u=unit: self._scheduler.requeue(u))
+            self._clocked(partial(self._scheduler.requeue, unit))
         worker.queue.clear()
         worker.up, worker.life = False, worker.life + 1
-        self._at(self._now + self._rates.replace_s, lambda: self._arrive(worker))
+        self._at(self._now + self._rates.replace_s, partial(self._arrive, worker))
 
     def _hand_out(self) -> None:
         """As `cluster.fleet` does: nobody gets a second unit while another has none."""
         starved = False
-        for depth in range(IN_FLIGHT_PER_WORKER):
-            for (role, region), room in self._room.items():
-                while room[depth]:
-                    unit = self._clocked(lambda r=role, g=region: self._scheduler.take(r, g, self._now))
-                    if unit is None:
-                        starved = True
-                        break
-                    self._give(room[depth].pop(), unit)
+        for (role, region), room in self._room.items():
+            ask = partial(self._scheduler.take, role, region, self._now)
+            while (seats := next(filter(None, room), None)) is not None:
+                if (unit := self._clocked(ask)) is None:
+                    starved = True
+                    break
+                self._give(seats.popitem()[0], unit)
         if starved and not self._ticking:
             # A straggler shows by time passing alone: look again, as the real loop does.
             self._ticking = True
-            self._at(self._now + 1.0, self._tick)
+            self._at(self._now + TICK_S, self._tick)
         if not any(w.queue or not w.up for w in self._workers):
             self._scheduler.check_alive()
 
@@ -193,24 +196,25 @@ class Simulation:
     def _give(self, worker: _Worker, unit: Unit) -> None:
         worker.queue.append(unit)
         if len(worker.queue) < IN_FLIGHT_PER_WORKER:
-            self._room[worker.role, worker.region][len(worker.queue)].add(worker)
+            self._room[worker.role, worker.region][len(worker.queue)][worker] = None
         if len(worker.queue) == 1:
             self._begin(worker)
 
     def _begin(self, worker: _Worker) -> None:
         rates = self._rates
         noise = self._rng.lognormal(-(rates.sigma**2) / 2, rates.sigma)
-        slow = rates.straggler_times if self._rng.random() < rates.straggler_share else 1.0
+        straggles = worker.region is None and self._rng.random() < rates.straggler_share
+        slow = rates.straggler_times if straggles else 1.0
         worker.began, life = self._now, worker.life
         takes = self._seconds[worker.queue[0].key] * noise * slow
-        self._at(self._now + takes, lambda: self._end(worker, life))
+        self._at(self._now + takes, partial(self._end, worker, life))
 
     def _end(self, worker: _Worker, life: int) -> None:
         if worker.life != life:
             return
         self._forget_room(worker)
         unit = worker.queue.popleft()
-        first = self._clocked(lambda: self._scheduler.settle(unit, self._now))
+        first = self._clocked(partial(self._scheduler.settle, unit, self._now))
         if worker.role == "mapper":
             self._busy_s += self._now - worker.began
             self._lost_s += 0.0 if first else self._now - worker.began
@@ -219,13 +223,13 @@ class Simulation:
             if unit.stage == "map":
                 self._mapped.append(self._now)
         self._backups += not first
-        self._room[worker.role, worker.region][len(worker.queue)].add(worker)
+        self._room[worker.role, worker.region][len(worker.queue)][worker] = None
         if worker.queue:
             self._begin(worker)
 
     def _forget_room(self, worker: _Worker) -> None:
         for seats in self._room[worker.role, worker.region]:
-            seats.discard(worker)
+            seats.pop(worker, None)
 
 
 def service_seconds(plan: Plan, sensors: Iterable[str], res_m: int, rates: Rates) -> dict[Key, float]:
@@ -237,7 +241,7 @@ def service_seconds(plan: Plan, sensors: Iterable[str], res_m: int, rates: Rates
         for block in plan.tile_blocks:
             out["ingest", f"{name}.{block.name}"] = tile_mb / rates.ingest_mb_s
     for unit in plan.blocks:
-        forward = unit.n_windows / rates.windows_per_s
+        forward = unit.n_windows * rates.members / rates.windows_per_s
         out["map", unit.name] = forward * (1 + rates.map_overhead) + rates.map_latency_s
     rows: Counter[str] = Counter()
     for group in plan.groups:
@@ -271,25 +275,33 @@ def main() -> None:
     usd = run.config.plan.usd_per_gpu_hour if arguments.usd_per_gpu_hour is None else arguments.usd_per_gpu_hour
     mkm2 = float(glaciers["area_km2"].sum()) / 1e6
     console = Console(width=140)
-    outcomes = [simulate(units, seconds, gpus, rates, arguments.seed) for gpus in arguments.gpus]
-    console.print(outcome_table(outcomes, len(units), rates, usd, mkm2))
+    for what, chosen in (
+        ("tiles are ingested in the same run", units),
+        ("tiles are there already", [u for u in units if u.stage != "ingest"]),
+    ):
+        outcomes = [simulate(chosen, seconds, gpus, rates, arguments.seed) for gpus in arguments.gpus]
+        console.print(outcome_table(outcomes, f"{len(chosen):,} units, {what}", usd, mkm2))
+    console.print(assumptions(rates, usd))
 
 
-def outcome_table(outcomes: Sequence[Outcome], n_units: int, rates: Rates, usd: float, mkm2: float) -> Table:
-    """A row per fleet. usd: per GPU-hour; mkm2: million km² of glaciers."""
-    table = Table(
-        title=f"SIMULATED fleets, real scheduler: {n_units:,} units of a simulated world at 10 m",
-        caption=(
-            f"Assumed: {rates.windows_per_s:g} windows/s per GPU + {rates.map_overhead:.0%} + {rates.map_latency_s:g} s "
-            f"per block; ingest {rates.ingest_mb_s:g} MB/s per CPU; measuring {rates.measure_ms_glacier:g} ms per "
-            f"glacier + {rates.measure_s_mpx:g} s per Mpx; publishing 5 s + {rates.publish_ms_glacier:g} ms per glacier; "
-            f"log-normal noise {rates.sigma:g}; {rates.straggler_share:.1%} of the units {rates.straggler_times:g} × as "
-            f"long; pre-emption after {rates.life_s / _HOUR_S:g} h on average, replaced in {rates.replace_s:g} s; cold "
-            f"start {rates.start_s:g} s; {rates.surveyors_per_gpu} CPUs per GPU, in its price of {usd:g} USD/h."
-        ),
+def assumptions(rates: Rates, usd: float) -> str:
+    """Everything that the figures rest on, in words."""
+    return (
+        f"Assumed: {rates.windows_per_s:g} windows/s per GPU, forward passes per window: {rates.members}, "
+        f"+ {rates.map_overhead:.0%} + {rates.map_latency_s:g} s per block; ingest {rates.ingest_mb_s:g} MB/s per CPU; "
+        f"measuring {rates.measure_ms_glacier:g} ms per glacier + {rates.measure_s_mpx:g} s per Mpx; "
+        f"publishing 5 s + {rates.publish_ms_glacier:g} ms per glacier; log-normal noise {rates.sigma:g}; "
+        f"{rates.straggler_share:.1%} of the units {rates.straggler_times:g} × as long; "
+        f"pre-emption after {rates.life_s / _HOUR_S:g} h on average, replaced in {rates.replace_s:g} s; "
+        f"cold start {rates.start_s:g} s; {rates.surveyors_per_gpu} CPUs per GPU, in its price of {usd:g} USD/h."
     )
+
+
+def outcome_table(outcomes: Sequence[Outcome], what: str, usd: float, mkm2: float) -> Table:
+    """A row per fleet. usd: per GPU-hour; mkm2: million km² of glaciers."""
+    table = Table(title=f"SIMULATED fleets, real scheduler: {what}")
     for name in (
-        *("GPUs", "makespan, h", "× faster", "GPU idle", "last 5 % of blocks", "pre-emptions", "copies too late"),
+        *("GPUs", "hours", "× faster", "GPU idle", "last 5 % of blocks", "pre-empted", "copies too late"),
         *("lost GPU-h", "GPU-h", "USD", "USD per Mkm²", "scheduler CPU, s"),
     ):
         table.add_column(name, justify="right")

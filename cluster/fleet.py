@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -31,13 +32,13 @@ from cluster.crew import crew
 from cluster.events import Callback, TaskEvent, all_of
 from cluster.local import IN_FLIGHT_PER_WORKER, MOST_LOSSES, MakeWorker, report
 from cluster.metrics import Metrics
-from cluster.scheduler import Key, Scheduler, Unit
+from cluster.scheduler import ROLES, Key, Scheduler, Unit
 from cluster.shard import Settled
 from core.config import ExecutionConfig
 from core.errors import IcefleetError, SystemicError
 from core.worker import Worker
 
-_WAIT_S, _LOOK_S = 1.0, 0.05
+_WAIT_S, _LOOK_S, _KNOCK_S = 1.0, 0.05, 20.0
 _PATIENCE_S = 900.0  # an autoscaler that cannot give a single node in a quarter of an hour will not
 
 
@@ -109,27 +110,31 @@ def connected(address: str | None) -> Iterator[None]:
     target = address or os.environ.get("RAY_ADDRESS")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
+        _reach(target)
         ray.init(
             address=target,
             include_dashboard=None if target else False,
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-    except ConnectionError as error:
+    except (OSError, AuthenticationError) as error:
         raise SystemicError(
-            f"Ray cluster {target}", found=str(error), fix="start one with `ray start --head`, or drop the address"
-        ) from error
-    except AuthenticationError as error:
-        raise SystemicError(
-            f"Ray cluster {target}",
+            f"Ray cluster {target or 'on this machine'}",
             found=str(error).splitlines()[0],
-            expected="the token of the cluster",
-            fix="export RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH, the file that holds it",
+            fix="start one with `ray start --head`, or drop the address; if there is one and it wants a token, export "
+            "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH, the file that holds it",
         ) from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _reach(target: str | None) -> None:
+    """Raise OSError if nobody listens at host:port; Ray would try for many minutes."""
+    host, colon, port = (target or "").rpartition(":")
+    if colon and port.isdecimal() and "/" not in host:
+        socket.create_connection((host, int(port)), _KNOCK_S).close()
 
 
 class Fleet:
@@ -150,7 +155,8 @@ class Fleet:
             }
             self._seats += [_Seat(post.role, options) for _ in range(post.number)]
         for seat in self._seats:
-            self._fill(seat)
+            if seat.role == "shard":
+                self._fill(seat)
 
     def units(self, settled: Settled, *, ingest_only: bool) -> list[Unit]:
         """What remains, as every shard sees it."""
@@ -164,7 +170,8 @@ class Fleet:
                     with _unwrapped():
                         out += ray.get(answer)
                     break
-                except RayActorError:
+                except RayActorError as error:
+                    _check_started(seat, error)
                     if not left:
                         raise
                     ray.kill(seat.actor)
@@ -176,6 +183,7 @@ class Fleet:
         """Do every unit. Raises SystemicError or ConfigError as soon as a unit does."""
         metrics = Metrics(self._run_url)
         callback = all_of(metrics, callback)
+        self._staff(scheduler)
         idle_since = time.monotonic()
         while not scheduler.finished:
             self._look_after(scheduler, callback)
@@ -191,6 +199,18 @@ class Fleet:
             ready, _ = ray.wait(list(flying), num_returns=1, timeout=_WAIT_S)
             for ref in ready:
                 self._land(ref, flying[ref], scheduler, callback)
+
+    def _staff(self, scheduler: Scheduler) -> None:
+        """No more actors than units for them: a finished run starts none, and takes no GPU."""
+        left = Counter(
+            {role: sum(n for stage, n in scheduler.total.items() if ROLES[stage] == role) for role in _KINDS}
+        )
+        for seat in [s for s in self._seats if s.actor is None]:
+            if left[seat.role]:
+                left[seat.role] -= 1
+                self._fill(seat)
+            else:
+                self._seats.remove(seat)
 
     def _land(self, ref: Any, seat: _Seat, scheduler: Scheduler, callback: Callback) -> None:
         """One unit came back, or its actor does not answer."""
@@ -230,10 +250,7 @@ class Fleet:
             except ActorUnavailableError:
                 continue
             except RayActorError as error:
-                if error.actor_init_failed:
-                    raise SystemicError(
-                        f"Ray actor {seat.role}", found=str(error), fix="install the same version on every node"
-                    ) from error
+                _check_started(seat, error)
                 alone = not error.preempted and seat.node in _living_nodes()
                 words = "its process died" if alone else "its node went away"
                 self._clear(seat, words, int(alone), scheduler, callback)
@@ -283,7 +300,16 @@ class Fleet:
 
     def stop(self) -> None:
         for seat in self._seats:
-            ray.kill(seat.actor)
+            if seat.actor is not None:
+                ray.kill(seat.actor)
+
+
+def _check_started(seat: _Seat, error: RayActorError) -> None:
+    """Raise SystemicError if an actor could not even be made: no other node would do better."""
+    if error.actor_init_failed:
+        raise SystemicError(
+            f"Ray actor {seat.role}", found=str(error), fix="install the same version on every node"
+        ) from error
 
 
 def _living_nodes() -> dict[str, dict[str, Any]]:

@@ -14,12 +14,13 @@ import datetime as dt
 import hashlib
 import os
 import re
+import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -137,7 +138,10 @@ class Objects:
 
     def put(self, key: str, data: bytes) -> None:
         """Write or overwrite; atomic per object on every backend."""
-        self._call(key, lambda store, k: obstore.put(store, k, data, attributes=self._sha256(data)), writes=True)
+        if self._folder is not None:
+            self._write_file(key, data, os.replace)
+        else:
+            self._call(key, lambda store, k: obstore.put(store, k, data, attributes=self._sha256(data)), writes=True)
 
     def create(self, key: str, data: bytes) -> bool:
         """Write only if the key is absent; False if it is there.
@@ -150,7 +154,10 @@ class Objects:
             obstore.put(store, k, data, mode="create", attributes=self._sha256(data))
 
         try:
-            self._call(key, absent, writes=True)
+            if self._folder is not None:
+                self._write_file(key, data, os.link)
+            else:
+                self._call(key, absent, writes=True)
         except FileExistsError:
             return False
         return True
@@ -175,6 +182,25 @@ class Objects:
         drop = len(self._place[1])
         return sorted((str(row["path"])[drop:], int(row["size"]), row["last_modified"]) for row in rows)
 
+    def _write_file(self, key: str, data: bytes, place: Callable[[Path, Path], None]) -> None:
+        """Write beside, then put in place. obstore would do the same, but what a killed process leaves of it is named
+        like data (`part-00000.parquet#1`), and no reader of the folder gets past that. Ours is hidden from all."""
+
+        def write(_: obstore.store.ObjectStore, k: str) -> None:
+            path = cast(Path, self._folder) / k
+            beside = path.with_name(f".{path.name}#{secrets.randbits(60)}")
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except FileExistsError as error:
+                raise NotADirectoryError(str(error)) from error
+            try:
+                beside.write_bytes(data)
+                place(beside, path)
+            finally:
+                beside.unlink(missing_ok=True)
+
+        self._call(key, write, writes=True)
+
     def _sha256(self, data: bytes) -> dict[str, str] | None:
         """Attributes to put `data` with; only buckets keep any that are worth having."""
         return {_SHA256: hashlib.sha256(data).hexdigest()} if self.url.startswith("s3://") else None
@@ -184,10 +210,10 @@ class Objects:
         if self._folder is not None:
             if not writes and not self._folder.is_dir():
                 raise FileNotFoundError(where)
-            return self._once(where, key, action)
-        return steadily(lambda: self._once(where, key, action))
+            return self._once(where, key, action, writes)
+        return steadily(lambda: self._once(where, key, action, writes))
 
-    def _once(self, where: str, key: str, action: Callable[[obstore.store.ObjectStore, str], T]) -> T:
+    def _once(self, where: str, key: str, action: Callable[[obstore.store.ObjectStore, str], T], writes: bool) -> T:
         try:
             store, prefix = self._place
             return action(store, prefix + key)
@@ -199,12 +225,14 @@ class Objects:
             PermissionError,
         ) as error:
             raise refused(where) from error
-        except (FileNotFoundError, obstore.exceptions.BaseError) as error:
+        except FileExistsError:
+            raise
+        except (OSError, obstore.exceptions.BaseError) as error:
             if "NoSuchBucket" in str(error):
                 raise SystemicError(
                     where, found="no such bucket", fix="create the bucket, or correct the URL in the configuration"
                 ) from error
-            if isinstance(error, FileNotFoundError):
+            if isinstance(error, FileNotFoundError) and not writes:  # a write loses an upload in parts, if anything
                 raise FileNotFoundError(where) from error
             if _REFUSED.search(str(error)):
                 raise refused(where) from error

@@ -1,4 +1,4 @@
-"""Ray clusters of several nodes on this machine, for tests, and a tiny world of two regions to run on them.
+"""Ray clusters of several nodes on this machine, for tests, with a tiny world of two regions and workers that fail.
 
 Every node is one `ray start --block` in a process group of its own, so that a node is lost the way machines are: all
 of its processes at once, without a word. Each cluster has its own folder, ports and token; it neither sees nor stops
@@ -28,6 +28,9 @@ import geopandas as gpd
 import psutil
 from ray._private.authentication_test_utils import reset_auth_token_state
 
+from core.errors import ConfigError
+from core.worker import UnitResult, Worker
+from tests.conftest import ROOT
 from tests.tiny_world import TinyWorld, make_world
 
 MAPPER, SURVEYOR = {"icefleet_mapper": 1}, {"icefleet_surveyor": 1}
@@ -42,6 +45,7 @@ _QUIET = {
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_failure_threshold": "5",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "PYTHONPATH": str(ROOT),
 }
 
 
@@ -121,9 +125,12 @@ class RayCluster:
         self.dashboard = f"http://127.0.0.1:{port}"
         return self._start(words, cpus)
 
-    def add(self, resources: Mapping[str, float] | None = None, *, cpus: int = 1) -> Node:
-        """A node that joins in a moment; `wait` for it if that matters."""
-        return self._start([f"--address={self.address}", f"--resources={json.dumps(resources or {})}"], cpus)
+    def add(self, resources: Mapping[str, float], *, cpus: int = 1, place: int | None = None) -> Node:
+        """A node that joins in a moment; `wait` for it if that matters. place: among the workers, else the last."""
+        node = self._start([f"--address={self.address}", f"--resources={json.dumps(resources)}"], cpus)
+        if place is not None:
+            self.nodes.insert(place + 1, self.nodes.pop())
+        return node
 
     def kill(self, node: Node) -> None:
         """Lose a node."""
@@ -176,6 +183,26 @@ def ray_cluster(
             cluster.stop()
             shutil.rmtree(folder, ignore_errors=True)
     reset_auth_token_state()
+
+
+class Deadly(Worker):
+    """Its process dies of one unit, whoever does it."""
+
+    def __init__(self, stage: str, unit: str, run_url: str) -> None:
+        super().__init__(run_url)
+        self._deadly = (stage, unit)
+
+    def do(self, stage: str, unit: str) -> UnitResult:
+        if (stage, unit) == self._deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().do(stage, unit)
+
+
+class Misled(Worker):
+    """No worker can work."""
+
+    def __init__(self, run_url: str) -> None:
+        raise ConfigError("model", found=f"none for {run_url}", expected="a model")
 
 
 def two_regions(folder: Path, *, blocks: int) -> TinyWorld:

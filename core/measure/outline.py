@@ -1,7 +1,7 @@
 """Outlines: from the ice share of pixels to polygons.
 
 The outline is the line on which the share is one half, interpolated between pixel centres (marching squares). Along a
-divide the shares of two neighbours add up to one, so both get the same line and never overlap.
+divide the shares of two neighbours add up to one, so both get the same line, to rounding, and never overlap.
 """
 
 from __future__ import annotations

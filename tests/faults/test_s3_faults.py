@@ -69,7 +69,7 @@ def test_a_fault_that_passes_changes_nothing(bucket, undisturbed, capsys, kind: 
     check_survived(ran, undisturbed, proxy, capsys, times)
 
 
-@pytest.mark.parametrize("skip", [0, 1, 10, 40, 80, 120])
+@pytest.mark.parametrize("skip", [0, 10, 60, 120])
 def test_one_403_is_survived_wherever_it_comes(bucket, undisturbed, capsys, skip):
     with faults(Rule("403", ANY, OURS, skip=skip, times=1)) as proxy:
         ran = bucket.run()
@@ -113,7 +113,7 @@ def test_scenes_from_a_bucket_that_asks_to_slow_down_are_read(bucket, undisturbe
 # ------------------------------------------------------------------ everything at once
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_a_storm_of_everything_changes_nothing(bucket, undisturbed, capsys, seed):
     kinds: list[tuple[Kind, tuple[str, ...]]] = [
         ("500", ANY),

@@ -15,7 +15,7 @@ from ray._private.internal_api import node_stats
 from cluster import fleet
 from cluster.attempt import Outcome
 from cluster.drive import Driven, drive
-from cluster.events import Callback, TaskEvent
+from cluster.events import Callback, TaskEvent, ignore
 from cluster.fleet import connected
 from cluster.scheduler import Unit
 from core.config import load_config
@@ -70,7 +70,7 @@ def on_cluster(tiny: TinyWorld, cluster: RayCluster, tmp_path_factory: pytest.Te
     summaries: list[int] = []
     seats: list[Any] = []
 
-    def announce(total: Counter[str]) -> Callback:
+    def announce(total: Counter[str], *_: object) -> Callback:
         assert total == {"ingest": BLOCKS, "map": BLOCKS, "measure": 2 * BLOCKS, "publish": len(REGIONS)}
         return on
 
@@ -128,7 +128,7 @@ def test_pixels_stay_out_of_the_object_store(on_cluster: OnCluster) -> None:
 
 def test_a_finished_run_starts_no_unit_on_a_cluster(on_cluster: OnCluster, cluster: RayCluster, alone: Ran) -> None:
     with connected(cluster.address):
-        again = drive(on_cluster.ran.prepared.run.url, REGIONS, lambda total: print)
+        again = drive(on_cluster.ran.prepared.run.url, REGIONS, lambda *_: ignore)
     assert again.clean and again.complete and not again.tally.done
     assert on_cluster.ran.digests() == alone.digests()
 

@@ -17,10 +17,11 @@ from core.coverage import coverage_share
 from core.errors import SystemicError
 from core.grid import Block, Lattice, PixelWindow, Zone
 from core.mapping import MappedBlock, map_block, near_outlines
-from core.models import Inputs, Model, ModelSpec, Need
+from core.models import Inputs, Model, ModelSpec, Need, OnDevice
 from core.models.oracle import Oracle
 from core.resample import resample, source_window
 from core.stitch import NOT_OBSERVED, Canvas, decode, encode, gaussian_weights
+from core.stopwatch import Stopwatch
 from core.tiles import SceneRef, TileStore
 from core.windows import WindowLattice, active_windows
 
@@ -277,6 +278,25 @@ def test_decibels_are_averaged_as_power(memory_url):
     found = mapped(store, block, Show(), 8, {"sar": 60})
     seen = found.probability != NOT_OBSERVED
     np.testing.assert_allclose(decode(found.probability)[seen], 10 * np.log10(5.5) / 20, atol=1 / 254)
+
+
+def test_what_a_model_says_of_its_copies_is_told_apart_from_its_computing(memory_url):
+    @dataclass(frozen=True)
+    class Device(Neighbourhood):
+        device: str = "cuda:0"
+        transfer_s: float = 1e9  # more than passed: all that there is moves, and nothing is invented
+
+    store = TileStore(memory_url)
+    fill(store, "dem", RES_M, 1, BLOCKS)
+    watch = Stopwatch()
+    found = map_block(
+        BLOCKS[3], LATTICE, OUTLINES, store, "2020", {"dem": RES_M}, Device(WindowLattice(64, 32)), BUFFER_M, 4, watch
+    )
+    assert found.n_windows > 0 and isinstance(Device(WindowLattice(64, 32)), OnDevice)
+    assert watch.seconds["compute"] == 0 < watch.seconds["to_device"]
+    assert 0 < found.n_pixels <= LATTICE.block_px**2
+    # One band of float32 and the number of the scene.
+    assert found.bytes_needed == found.n_pixels * 5
 
 
 def test_a_model_whose_answer_has_the_wrong_shape_stops_the_run(memory_url):

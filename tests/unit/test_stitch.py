@@ -64,7 +64,7 @@ def test_a_pixel_is_the_weighted_mean_of_what_saw_it_and_nan_where_nothing_did(w
         np.testing.assert_allclose(blend(AREA, windows), total / weight, rtol=1e-5)
 
 
-@given(placed_windows(), st.floats(0, 1, width=32))
+@given(placed_windows(), st.integers(0, LEVELS).map(lambda k: k / LEVELS))
 def test_windows_that_agree_keep_their_answer(windows, level):
     canvas = Canvas(AREA)
     for window, _ in windows:
