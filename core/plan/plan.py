@@ -152,8 +152,13 @@ def _touched(
     n = lattice.block_px
     row_a, col_a = lattice.to_pixels(bounds[:, 0] - reach_m, bounds[:, 3] + reach_m)
     row_b, col_b = lattice.to_pixels(bounds[:, 2] + reach_m, bounds[:, 1] - reach_m)
-    corners = [np.floor(v / n).astype(np.int64) for v in (row_a, row_b, col_a, col_b)]
-    return expand_ranges(corners[0], corners[1] + 1, corners[2], corners[3] + 1)
+    # An outline with wild coordinates touches no block and stays not observed, instead of stopping the run.
+    last_row, last_col = (size // n for size in lattice.shape)
+    first = [np.clip(np.floor(v / n), 0, last).astype(np.int64) for v, last in ((row_a, last_row), (col_a, last_col))]
+    end = [
+        np.clip(np.floor(v / n) + 1, 0, last).astype(np.int64) for v, last in ((row_b, last_row), (col_b, last_col))
+    ]
+    return expand_ranges(first[0], end[0], first[1], end[1])
 
 
 def _blocks_under(
