@@ -5,10 +5,6 @@ from __future__ import annotations
 import uuid
 
 import pytest
-from hypothesis import settings
-
-settings.register_profile("unit", deadline=None)  # tests never assert a time
-settings.load_profile("unit")
 
 
 @pytest.fixture
