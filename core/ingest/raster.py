@@ -21,13 +21,23 @@ from affine import Affine
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 
-from core.errors import ConfigError, IcefleetError, PoisonError, SystemicError, TransientError
+from core.errors import ConfigError, IcefleetError, PoisonError, RefusedError, TransientError
+from core.objects import refused, steadily
 
+_RASTER_ERRORS = (RasterioError, CPLE_BaseError, OSError)
 _CACHE_BYTES = 256 << 20
 _TRUE = {"1", "yes", "true", "on"}
-_REFUSED = re.compile(r"\b(401|403)\b|AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|credentials", re.IGNORECASE)
+# GDAL hands on the <Message> of S3, not its <Code>.
+_REFUSED = re.compile(
+    r"\b(401|403)\b|Access ?Denied|Forbidden|InvalidAccessKeyId|Access Key Id you provided|SignatureDoesNotMatch"
+    r"|request signature we calculated|token .*(expired|invalid)|credentials",
+    re.IGNORECASE,
+)
 _NETWORK = re.compile(
-    r"\b(429|5\d\d)\b|CURL|timed? ?out|could ?n.t (resolve|connect)|connection|SlowDown", re.IGNORECASE
+    r"\b(429|5\d\d)\b|CURL|timed? ?out|could ?n.t (resolve|connect)|connection|SlowDown|reduce your request rate"
+    # A body cut on its way reads like a file that is cut; tried often enough, that one is set aside all the same.
+    r"|got \d+ bytes, expected|Read ?error|TIFF(Read|Fill)",
+    re.IGNORECASE,
 )
 
 
@@ -77,7 +87,19 @@ def open_raster(path: str) -> Iterator[Any]:
 def read_header(path: str) -> RasterHeader:
     """The header, read once per process (again if a local file changes). Raises rasterio's errors."""
     local = Path(path)
-    return _read_header(path, local.stat().st_mtime_ns if "://" not in path and local.is_file() else 0)
+    changed = local.stat().st_mtime_ns if "://" not in path and local.is_file() else 0
+
+    def read() -> RasterHeader:
+        try:
+            return _read_header(path, changed)
+        except _RASTER_ERRORS as error:
+            named = classify(error, path, "header")
+            raise (named if isinstance(named, (RefusedError, TransientError)) else error) from error
+
+    try:
+        return steadily(read)  # the check of a configuration has no retries around it
+    except (RefusedError, TransientError) as error:
+        raise (error.__cause__ or error) from None
 
 
 @lru_cache(maxsize=1 << 16)
@@ -93,11 +115,11 @@ def _read_header(path: str, _changed: int) -> RasterHeader:
 def raster_errors(path: str, what: str) -> Iterator[None]:
     """rasterio's errors as ours; `what` names the scene and block that wanted the file.
 
-    Refused → SystemicError; a failing network → TransientError; everything else is the file itself → PoisonError.
+    Refused → RefusedError; a failing network → TransientError; everything else is the file itself → PoisonError.
     """
     try:
         yield
-    except (RasterioError, CPLE_BaseError, OSError) as error:
+    except _RASTER_ERRORS as error:
         raise classify(error, path, what) from error
 
 
@@ -105,11 +127,7 @@ def classify(error: BaseException, path: str, what: str) -> IcefleetError:
     text = error_text(error)
     where = f"{public(path)} ({what})"
     if gdal_path(path).startswith("/vsi") and _REFUSED.search(text):
-        return SystemicError(
-            where,
-            found="access refused",
-            fix="check AWS_ACCESS_KEY_ID / AWS_PROFILE, or AWS_NO_SIGN_REQUEST=YES for a public bucket",
-        )
+        return refused(where)
     if gdal_path(path).startswith("/vsi") and _NETWORK.search(text):
         return TransientError(where, found=text)
     return PoisonError(
@@ -136,6 +154,8 @@ def _gdal_options(name: str) -> dict[str, Any]:
         "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
         "GDAL_HTTP_MAX_RETRY": 4,
         "GDAL_HTTP_RETRY_DELAY": 1,
+        # A cut body or a refusal stays in GDAL's cache as the file itself; without it, opening again asks again.
+        "CPL_VSIL_CURL_NON_CACHED": "/vsis3:/vsicurl",
     }
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     if endpoint:

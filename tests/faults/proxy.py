@@ -231,5 +231,5 @@ def _cut(request: web.Request) -> None:
 
 def _refusal(kind: Kind) -> web.Response:
     status, code = _ANSWERS[kind]
-    text = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>injected</Message></Error>"
+    text = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>Access Denied</Message></Error>"
     return web.Response(status=status, text=text, content_type="application/xml")

@@ -302,3 +302,10 @@ def write_tile(store: TileStore):
     scene = np.ones(window.shape, dtype=np.uint8)
     ref = SceneRef("S0", dt.date(2024, 8, 1), "optical")
     return store.write_block("2024", "optical", BLOCK, window, values, scene, scenes=[ref])
+
+
+@pytest.mark.parametrize(("kind", "skip"), [("403", 3), ("cut", 3), ("lost", 3), ("403", 0), ("lost", 0)])
+def test_a_scene_that_arrives_badly_once_is_read_again(bucket, undisturbed, capsys, kind: Kind, skip):
+    with faults(Rule(kind, ("GET",), "/input/scene", skip=skip, times=1)) as proxy:
+        ran = bucket.run()
+    check_survived(ran, undisturbed, proxy, capsys, 1)

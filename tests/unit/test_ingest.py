@@ -462,8 +462,10 @@ def test_a_file_that_went_away_is_poison(store, tmp_path):
     [
         ("HTTP error code : 503", "TransientError"),
         ("CURL error: Connection timed out", "TransientError"),
-        ("AccessDenied: Access Denied", "SystemicError"),
-        ("TIFFFillStrip: Read error", "PoisonError"),
+        ("AccessDenied: Access Denied", "RefusedError"),
+        ("Access Denied", "RefusedError"),
+        ("TIFFFillStrip: Read error", "TransientError"),
+        ("not recognized as being in a supported file format", "PoisonError"),
     ],
 )
 def test_errors_of_remote_rasters_are_told_apart(message, kind):
