@@ -288,14 +288,16 @@ class Fleet:
         Only to actors that have said where they are: one that waits for a node would keep its units for ever.
         """
         now = time.monotonic()
+        empty: set[tuple[str, str | None]] = set()  # thousands of seats must not ask the same question each
         for depth in range(IN_FLIGHT_PER_WORKER):
             for seat in self._seats:
-                if (
-                    seat.node
-                    and not seat.failed
-                    and len(seat.flying) == depth
-                    and (unit := scheduler.take(seat.role, seat.region, now)) is not None
-                ):
+                kind = seat.role, seat.region
+                if kind in empty or not seat.node or seat.failed or len(seat.flying) != depth:
+                    continue
+                unit = scheduler.take(*kind, now)
+                if unit is None:
+                    empty.add(kind)
+                else:
                     seat.flying[seat.actor.do.remote(unit.stage, unit.name)] = unit
 
     def stop(self) -> None:

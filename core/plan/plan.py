@@ -155,9 +155,7 @@ def _touched(
     # An outline with wild coordinates touches no block and stays not observed, instead of stopping the run.
     last_row, last_col = (size // n for size in lattice.shape)
     first = [np.clip(np.floor(v / n), 0, last).astype(np.int64) for v, last in ((row_a, last_row), (col_a, last_col))]
-    end = [
-        np.clip(np.floor(v / n) + 1, 0, last).astype(np.int64) for v, last in ((row_b, last_row), (col_b, last_col))
-    ]
+    end = [np.clip(np.floor(v / n) + 1, 0, last).astype(np.int64) for v, last in ((row_b, last_row), (col_b, last_col))]
     return expand_ranges(first[0], end[0], first[1], end[1])
 
 
