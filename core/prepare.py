@@ -15,7 +15,7 @@ from core.ingest import SceneReport, check_scenes, scenes_recipe
 from core.inventory import Inventory, read_inventory
 from core.layout import ReleaseLayout, RunLayout
 from core.objects import Objects
-from core.plan import Plan, make_plan, save_plan
+from core.plan import Plan, load_plan, make_plan, save_plan
 from core.release.manifest import claim
 from core.run import Run, open_run, save_run
 from core.tiles import TileStore
@@ -74,4 +74,6 @@ def prepare(config: Config) -> Prepared:
         )
     sound = inventory.glaciers[inventory.glaciers["problem"].isna()]
     scenes = check_scenes(config, sound)
-    return Prepared(run, inventory, scenes, make_plan(inventory.glaciers, config, run.model().spec))
+    # The run's id is a digest of all that a plan depends on, so a plan that lies there is this one.
+    plan = load_plan(run.objects) or make_plan(inventory.glaciers, config, run.model().spec)
+    return Prepared(run, inventory, scenes, plan)

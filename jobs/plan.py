@@ -53,7 +53,7 @@ def plan_summary(prepared: Prepared) -> dict[str, Any]:
         "model": prepared.run.config.model.name,
         "res_m": prepared.run.config.grid.res_m,
         "glaciers": len(prepared.inventory.glaciers),
-        "zones": len(prepared.plan.zones),
+        "zones": len({g.zone for g in prepared.plan.groups}),
         "total": estimate(prepared.run, prepared.plan).__dict__,
         "regions": regions,
         "notes": list(prepared.scenes.notes),

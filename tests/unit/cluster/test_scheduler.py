@@ -212,3 +212,22 @@ def test_an_empty_plan_is_finished():
     scheduler = Scheduler([])
     assert scheduler.finished and scheduler.take() is None
     scheduler.check_alive()
+
+
+def test_no_region_waits_for_the_largest_one_to_end():
+    """Two regions, one with far more and far larger units: turns are taken by what is in flight, not by size."""
+    units = [Unit("map", f"big-{k}", "13", 100.0 - k) for k in range(40)]
+    units += [Unit("map", f"small-{k}", "18", 1.0) for k in range(4)]
+    scheduler = Scheduler(units)
+    first = [scheduler.take("mapper") for _ in range(8)]
+    assert [u.region for u in first if u].count("18") == 4
+    assert first[0] is not None and first[0].name == "big-0", "with nothing in flight the largest unit goes first"
+
+
+def test_what_is_ready_and_not_taken_is_the_hint_for_autoscaling():
+    scheduler = Scheduler(
+        [Unit("map", str(k), "11") for k in range(5)] + [Unit("measure", "g", "11", needs=(("map", "0"),))]
+    )
+    assert scheduler.waiting_for("mapper") == 5 and scheduler.waiting_for("surveyor") == 0
+    scheduler.take("mapper")
+    assert scheduler.waiting_for("mapper") == 4
