@@ -190,8 +190,9 @@ def test_a_scene_that_may_not_be_read_is_named(world, monkeypatch):
     with refusing_s3() as variables:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        said = refused(world)
-    assert "scenes.0 (S0): files.0 s3://private-scenes/s.tif" in said and "Access Denied" in said
+        said = refused(world, code=1)
+    assert "s3://private-scenes/s.tif (scenes.0 (S0): files.0)" in said
+    assert "found access refused; check AWS_ACCESS_KEY_ID / AWS_PROFILE" in said
 
 
 def test_a_release_of_another_run_is_noticed_before_anything_is_computed(world, tmp_path):
