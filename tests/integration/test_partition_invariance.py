@@ -81,3 +81,11 @@ def test_a_finished_run_does_nothing_again(world: World, demo_run: Ran) -> None:
     _, again = run_config(Path(world.config), [f"output={output}", f"tiles={tiles}", "execution.workers=1"])
     assert again.tally.done.total() == 0 and again.complete
     assert demo_run.digests() == before
+
+
+def test_the_shipped_demo_configuration_is_the_same_run_as_that_of_the_simulated_world(
+    world: World, run: Run, demo_run: Ran, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ICEFLEET_DEMO", str(world.config.parent))
+    shipped = Path(__file__).resolve().parents[2] / "jobs" / "configs" / "demo.yaml"
+    assert run(shipped, "execution.workers=1").digests() == demo_run.digests()
