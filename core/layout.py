@@ -21,7 +21,6 @@ class RunLayout:
     BLOCKS = "plan/blocks.parquet"
     GROUPS = "plan/groups.parquet"
     PLAN_GEOJSON = "plan/plan.geojson"
-    PLAN_SUMMARY = "plan/plan.json"
     PROBABILITY = "probability"
 
     @staticmethod
@@ -57,10 +56,6 @@ class RunLayout:
     def events(session: str, part: int) -> str:
         """One part of the history of one session; parts sort as they were written."""
         return f"events/{session}/{part:05d}.jsonl"
-
-    @staticmethod
-    def quicklook(name: str) -> str:
-        return f"quicklook/{name}.png"
 
 
 class TileLayout:

@@ -11,7 +11,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
@@ -66,7 +65,6 @@ def map_block(
     """
     watch = watch or Stopwatch()
     windows, core = model.spec.windows, lattice.block_window(block)
-    outlines = _around(outlines, lattice, core.pad(windows.size_px), buffer_m)
     i, j = active_windows(outlines, lattice, windows, buffer_m, within=core)
     empty = np.full(core.shape, np.nan, dtype=np.float32)
     if len(i) == 0:
@@ -130,17 +128,6 @@ def near_outlines(
         return np.zeros(window.shape, dtype=bool)
     distance_px = distance_transform_edt(~touched)
     return np.asarray(distance_px[window.slices(wide)] <= reach)
-
-
-def _around(
-    outlines: NDArray[np.object_], lattice: Lattice, window: PixelWindow, buffer_m: float
-) -> NDArray[np.object_]:
-    """The outlines that can make a window over this block run, or a pixel in it be kept."""
-    xmin, ymin, xmax, ymax = lattice.bounds_m(window)
-    reach = buffer_m + 2 * lattice.res_m
-    west, south, east, north = shapely.bounds(outlines).T
-    near = (east > xmin - reach) & (west < xmax + reach) & (north > ymin - reach) & (south < ymax + reach)
-    return np.asarray(outlines[near], dtype=object)
 
 
 def _n_under(patches: list[PixelWindow], core: PixelWindow) -> int:
