@@ -28,7 +28,7 @@ from cluster.drive import Tally
 from cluster.local import run_local
 from cluster.scheduler import Scheduler, Unit
 from cluster.shard import RegionShard, Settled
-from core.config import Config, GridConfig, ModelConfig
+from core.config import Config, GridConfig, ModelConfig, SourceConfig
 from core.ledger import Ledger
 from core.objects import Objects
 from core.plan import Plan, make_plan, save_plan
@@ -62,6 +62,7 @@ def world_config(output: str) -> Config:
         simulated=True,
         grid=GridConfig(res_m=10),
         model=ModelConfig(name="null"),
+        sources=[SourceConfig(product="sentinel2_l2a")],
     )
 
 

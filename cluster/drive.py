@@ -113,7 +113,7 @@ def drive(
     else:
         settled = Settled.read(run)
         shards = [RegionShard(run_url, region) for region in regions]
-        units = [u for s in shards for u in s.ingest_units(settled)]
+        units = [u for s in shards for u in s.ingest_units(settled, everything=ingest_only)]
         units += [] if ingest_only else [u for s in shards for u in s.units(settled)]
         scheduler = _scheduler(units, settled, limit)
         with History(run.objects) as history:

@@ -67,7 +67,7 @@ class RegionShard(_Doer):
 
     def units(self, region: str, settled: Settled, ingest_only: bool) -> list[Unit]:
         owned = shard.RegionShard(self._run_url, region)
-        return owned.ingest_units(settled) + ([] if ingest_only else owned.units(settled))
+        return owned.ingest_units(settled, everything=ingest_only) + ([] if ingest_only else owned.units(settled))
 
 
 @ray.remote

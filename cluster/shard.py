@@ -29,9 +29,9 @@ class Settled:
         ledger = Ledger(run.objects)
         store = TileStore(run.config.tiles, run.config.storage.backend)
         tiles = {
-            ("ingest", ingest_unit(need.sensor, block))
-            for need in run.model().spec.needs
-            for block in store.committed(run.config.tile_epoch, need.sensor)
+            ("ingest", ingest_unit(sensor, block))
+            for sensor in run.stored
+            for block in store.committed(run.config.epoch_of(sensor), sensor)
         }
         return cls(frozenset(ledger.done() | tiles), frozenset(ledger.quarantined()))
 
@@ -46,7 +46,7 @@ class RegionShard:
 
     def units(self, settled: Settled) -> list[Unit]:
         """What is left to do. A region is published when all of its groups are settled."""
-        sensors = self._sensors
+        sensors = self.run.ingested
         past = settled.done | settled.aside
         out: list[Unit] = []
         for block in self.plan.blocks:
@@ -60,13 +60,13 @@ class RegionShard:
         out.append(Unit("publish", self.region, self.region, 1.0, tuple(("measure", g.name) for g in groups)))
         return [u for u in out if u.key not in past]
 
-    def ingest_units(self, settled: Settled) -> list[Unit]:
-        """Tiles that the blocks of this region read; shared ones come from several regions and are done once."""
+    def ingest_units(self, settled: Settled, *, everything: bool = False) -> list[Unit]:
+        """Tiles that the blocks of this region read; shared ones come from several regions and are done once.
+
+        everything: also of sensors that the model does not read.
+        """
+        sensors = self.run.stored if everything else self.run.ingested
         past = settled.done | settled.aside
         names = sorted({h for b in self.plan.blocks if b.region == self.region for h in b.halo})
-        units = [Unit("ingest", ingest_unit(s, n), self.region) for n in names for s in self._sensors]
+        units = [Unit("ingest", ingest_unit(s, n), self.region) for n in names for s in sensors]
         return [u for u in units if u.key not in past]
-
-    @property
-    def _sensors(self) -> list[str]:
-        return [need.sensor for need in self.run.model().spec.needs]

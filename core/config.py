@@ -22,8 +22,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from core.errors import ConfigError
 from core.objects import normalise_url, obstore_path
+from core.sensors import sensor as registered
 
 REGIONS = tuple(f"{i:02d}" for i in range(1, 21))
+STATIC = "static"  # epoch of what does not change from year to year
 _EACH = "NAME"  # stands for the keys of a mapping in `config_keys`
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _SET_INDEX = re.compile(r"^\d+$")
@@ -56,7 +58,9 @@ class FileConfig(_Strict):
     scale: float = Field(1.0, description="physical value = scale · stored + offset")
     offset: float = 0.0
     nodata: float | None = Field(None, allow_inf_nan=True, description="overrides the nodata value of the file")
-    crs: str | None = Field(None, description="only for files that carry none")
+    crs: str | None = Field(None, description="for files that carry none; of one that does, it must be that")
+    linear_power: bool = Field(False, description="values are linear power where the sensor holds decibels")
+    variable: str | None = Field(None, description="array of a NetCDF, HDF5, Zarr or kerchunk file")
 
     @field_validator("scale")
     @classmethod
@@ -74,27 +78,65 @@ class FileConfig(_Strict):
 
 
 class MaskConfig(_Strict):
-    """A raster of classes in which some mean cloud, shadow or fill: those pixels are not observed."""
+    """A raster of classes or of bits in which some mean cloud, shadow or fill: those pixels are not observed."""
 
     path: str
     band: int = Field(1, ge=1)
-    invalid: list[int]
+    invalid: list[int] = Field(default_factory=list, description="classes that are not observed")
+    bits: list[int] = Field(default_factory=list, description="bits (0 = lowest) of which each means not observed")
+
+    @model_validator(mode="after")
+    def _masks_something(self) -> MaskConfig:
+        if not self.invalid and not self.bits:
+            raise ValueError("`invalid` classes or `bits`, else it masks nothing")
+        if any(not 0 <= bit < 32 for bit in self.bits):
+            raise ValueError("bits between 0 and 31")
+        return self
 
 
 class SceneConfig(_Strict):
     """One acquisition of one sensor; scenes are preferred in the order of the list."""
 
-    id: str
+    id: str = Field(pattern=r"^[^;]+$", description="names the source of every pixel; no semicolon, which joins ids")
     sensor: str
     date: dt.date
     files: list[FileConfig] = Field(min_length=1)
     mask: MaskConfig | None = None
+    product: str | None = Field(None, description="of core.sensors.products: its traps are then looked out for")
+    dn_offset: int = Field(0, description="counts that the files' offsets take away because the metadata say so")
+    cloud_percent: float | None = Field(None, ge=0, le=100, description="cloud of the whole scene, as its metadata say")
+
+
+class SourceConfig(_Strict):
+    """Scenes that a catalogue is asked for, for every block and season."""
+
+    product: str = Field(description="of `icefleet ingest --products`")
+    catalog: str | None = Field(None, description="STAC API, static catalogue or folder of tiles; none: the product's")
+    collection: str | None = Field(None, description="none: the product's in that catalogue")
+    season: str | None = Field(
+        None, pattern=r"^\d\d-\d\d/\d\d-\d\d$", description="MM-DD/MM-DD; none: of the region's table"
+    )
+    years: list[int] | None = Field(None, description="none: the year of the run")
+    max_cloud_percent: float = Field(80.0, ge=0, le=100, description="of the whole scene, as its metadata say")
+    max_scenes: int = Field(24, ge=1, le=254, description="of one block, the least cloudy by their metadata")
+    harmonise: Literal["oli", "none"] = Field(
+        "oli", description="bring reflectance to the bands of Landsat 8 OLI where coefficients are published"
+    )
 
 
 class SensorConfig(_Strict):
-    """How one sensor is stored."""
+    """How one sensor is stored and composited."""
 
-    res_m: Literal[10, 20, 30, 60, 120] = Field(description="pixel of its tiles, metres")
+    res_m: Literal[10, 20, 30, 60, 120] | None = Field(
+        None, description="pixel of its tiles, metres; none: the sensor's own"
+    )
+    composite: Literal["first", "best_scene", "least_snow", "median", "mosaic"] | None = Field(
+        None, description="which scene gives a pixel (core.ingest.composite); none: mosaic if static, else first"
+    )
+    virtual: bool = Field(False, description="read the scenes when they are mapped, and store no tiles")
+    epoch: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9_\-]+$", description="none: `static` for what does not change, else the run's"
+    )
 
 
 class MeasureConfig(_Strict):
@@ -149,6 +191,7 @@ class Config(_Strict):
     model: ModelConfig = ModelConfig()
     sensors: dict[str, SensorConfig] = Field(default_factory=dict, description="none: the native resolution")
     scenes: list[SceneConfig] = Field(default_factory=list)
+    sources: list[SourceConfig] = Field(default_factory=list, description="searched besides `scenes`")
     measure: MeasureConfig = MeasureConfig()
     plan: PlanConfig = PlanConfig()
     storage: StorageConfig = StorageConfig()
@@ -180,9 +223,13 @@ class Config(_Strict):
             raise ValueError(f"scene id {twice[0]!r} is used twice; ids name the source of every pixel")
         return self
 
-    @property
-    def tile_epoch(self) -> str:
-        return self.epoch or str(self.year)
+    def epoch_of(self, sensor: str) -> str:
+        """The epoch that the tiles of a sensor belong to."""
+        own = self.sensors[sensor].epoch if sensor in self.sensors else None
+        return own or (STATIC if registered(sensor).static else self.epoch or str(self.year))
+
+    def sensor_config(self, sensor: str) -> SensorConfig:
+        return self.sensors.get(sensor, SensorConfig())
 
     @property
     def region_list(self) -> list[str] | None:
@@ -236,6 +283,7 @@ def check_config(data: dict[str, Any], *, where: str, base: Path) -> Config:
             "tiles": normalise_url(config.tiles, base),
             "inventory": [_absolute(p, base) for p in config.inventory],
             "scenes": [_absolute_scene(s, base) for s in config.scenes],
+            "sources": [_absolute_source(s, base) for s in config.sources],
         }
     )
 
@@ -271,6 +319,10 @@ def _absolute_scene(scene: SceneConfig, base: Path) -> SceneConfig:
     files = [f.model_copy(update={"path": _absolute(f.path, base)}) for f in scene.files]
     mask = scene.mask and scene.mask.model_copy(update={"path": _absolute(scene.mask.path, base)})
     return scene.model_copy(update={"files": files, "mask": mask})
+
+
+def _absolute_source(source: SourceConfig, base: Path) -> SourceConfig:
+    return source.model_copy(update={"catalog": _absolute(source.catalog, base)}) if source.catalog else source
 
 
 def _apply_override(data: dict[str, Any], override: str) -> None:

@@ -21,12 +21,18 @@ class RunLayout:
     BLOCKS = "plan/blocks.parquet"
     GROUPS = "plan/groups.parquet"
     PLAN_GEOJSON = "plan/plan.geojson"
+    SEARCHED = "plan/scenes/searched.json"
     PROBABILITY = "probability"
 
     @staticmethod
     def outlines(zone: Zone) -> str:
         """Projected outlines of one zone, foreign neighbours included."""
         return f"plan/outlines/{zone.name}.parquet"
+
+    @staticmethod
+    def scenes(sensor: str, zone: Zone) -> str:
+        """What the search found for the blocks of one zone."""
+        return f"plan/scenes/{sensor}/{zone.name}.parquet"
 
     @staticmethod
     def probability(zone: Zone) -> str:

@@ -8,6 +8,7 @@ All else is `not observed`.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,7 @@ from core.resample import resample, resample_classes, source_window
 from core.sensors import sensor as sensor_named
 from core.stitch import Canvas, encode
 from core.stopwatch import BLEND, COMPUTE, TO_DEVICE, WAIT, Stopwatch
-from core.tiles import SceneRef, TileRead, TileStore
+from core.tiles import SceneRef, TileRead, TileSource
 from core.windows import active_windows
 
 Float32 = NDArray[np.float32]
@@ -48,9 +49,7 @@ def map_block(
     block: Block,
     lattice: Lattice,
     outlines: NDArray[np.object_],
-    tiles: TileStore,
-    epoch: str,
-    resolutions: dict[str, int],
+    sources: Mapping[str, TileSource],
     model: Model,
     buffer_m: float,
     batch: int,
@@ -58,7 +57,7 @@ def map_block(
 ) -> MappedBlock:
     """Map one block.
 
-    outlines: projected home outlines of the zone; resolutions: metres per pixel of each sensor's tiles; batch:
+    outlines: projected home outlines of the zone; sources: the tiles of each sensor that the model needs; batch:
     windows per call of the model; watch: is told what waits, computes and blends.
     Memory: the inputs of the block with its halo in float32, one batch, two canvases.
     Raises PoisonError for corrupt tiles, SystemicError for a model whose answer has the wrong shape.
@@ -80,10 +79,11 @@ def map_block(
     dated: tuple[NDArray[np.int16], tuple[SceneRef, ...]] | None = None
     n_pixels, n_bytes, n_needed = _n_under(patches, core), 0, 0.0
     for need in model.spec.needs:
-        source = Lattice(lattice.zone, resolutions[need.sensor])
+        tiles = sources[need.sensor]
+        source = tiles.lattice
         have = source_window(lattice, area, source)
         with watch.on(WAIT):
-            read = tiles.read(epoch, lattice.zone, need.sensor, have, need.bands)
+            read = tiles.read(have, need.bands)
         n_bytes += read.bytes_read
         n_needed += n_pixels * (lattice.res_m / source.res_m) ** 2 * _stored_bytes(need)
         bands[need.sensor] = _on_lattice(read, need.sensor, source, have, lattice, area)

@@ -155,7 +155,7 @@ def _decimated(
     height = step * max(1, 256 // step)
     for row0 in range(window.row0, window.row1, height):
         strip = PixelWindow(row0, min(row0 + height, window.row1), window.col0, window.col1)
-        read = store.read(run.config.tile_epoch, source.zone, name, strip, bands)
+        read = store.read(run.config.epoch_of(name), source.zone, name, strip, bands)
         strips.append(read.values[:, ::step, ::step])
     return np.concatenate(strips, axis=1)
 

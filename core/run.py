@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from core import __version__
 from core.config import Config
 from core.errors import ConfigError
-from core.ingest import native_res_m
+from core.ingest import native_res_m, offered
 from core.layout import RunLayout
 from core.measure import MeasureRules
 from core.models import Model, build_model
@@ -56,9 +56,22 @@ class Run:
     def model(self) -> Model:
         return build_model(self.config.model.name, self.config.model.parameters)
 
+    @property
+    def ingested(self) -> list[str]:
+        """Sensors that the model reads from the tile store, in its order: neither virtual nor lacking."""
+        there = offered(self.config)
+        needed = [need.sensor for need in self.model().spec.needs]
+        return [name for name in needed if name in there and not self.config.sensor_config(name).virtual]
+
+    @property
+    def stored(self) -> list[str]:
+        """Every sensor that `icefleet ingest` stores: those of the model first, then the others on offer."""
+        others = sorted(offered(self.config) - set(self.ingested) - {"oracle"})
+        return [*self.ingested, *(name for name in others if not self.config.sensor_config(name).virtual)]
+
     def resolution(self, name: str) -> int:
         """Metres per pixel of a sensor's tiles: from the configuration, else native; the oracle lies on the lattice."""
-        if name == "oracle" and name not in self.config.sensors:
+        if name == "oracle" and self.config.sensor_config(name).res_m is None:
             return self.config.grid.res_m
         return native_res_m(self.config, name)
 
@@ -137,6 +150,10 @@ def _identity(config: Config) -> dict[str, Any]:
     for scene in data["scenes"]:
         for part in [*scene["files"], *([scene["mask"]] if scene["mask"] else [])]:
             part["path"] = _name(part["path"])
+    for source in data["sources"]:
+        # A catalogue on the web is what it says; one in a folder is the same wherever the folder lies.
+        if source["catalog"] and not source["catalog"].startswith("http"):
+            source["catalog"] = _name(source["catalog"])
     # Batches and rates change speed and estimates, not results.
     del data["model"]["batch"]
     for rate in ("windows_per_s_gpu", "usd_per_gpu_hour"):

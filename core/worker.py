@@ -12,16 +12,17 @@ import io
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import geopandas as gpd
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from core.errors import ConfigError, PoisonError
 from core.grid import Block, Lattice, PixelWindow, Zone
-from core.ingest import ingest_block, ingest_oracle_block
+from core.ingest import VirtualTiles, ingest_block, ingest_oracle_block, offered, sources_of
 from core.layout import ReleaseLayout, RunLayout
 from core.ledger import Ledger
 from core.mapping import map_block
@@ -35,9 +36,11 @@ from core.release import ReleaseFile, write_region
 from core.release.schema import AREA, GLACIER_AREA, GLACIER_OUTLINE, OUTLINE, QUARANTINED
 from core.release.table import table_from_rows
 from core.run import load_run
+from core.search.store import BlockScenes
+from core.search.store import load as load_scenes
 from core.stitch import NOT_OBSERVED
 from core.stopwatch import COMPUTE, PREPARE, WAIT, WARP, WRITE, Stopwatch
-from core.tiles import TileStore
+from core.tiles import NoTiles, StoredTiles, TileSource, TileStore
 
 Row = dict[str, object]
 
@@ -113,27 +116,45 @@ class Worker:
         name, _, block_name = unit.partition(".")
         block, config = Block.parse(block_name), self.run.config
         if name == "oracle":
-            outlines = load_zone_outlines(self.run.url, block.zone).home_outlines
             marker = ingest_oracle_block(
-                self._tiles, block, config.tile_epoch, self.run.resolution(name), outlines, dt.date(config.year, 7, 1)
+                self._tiles,
+                block,
+                config.epoch_of(name),
+                self.run.resolution(name),
+                self._outlines(block.zone),
+                dt.date(config.year, 7, 1),
             )
         else:
-            marker = ingest_block(config, self._tiles, block, name, watch)
-        return {"bytes": marker.bytes, "observed": marker.observed_fraction}
+            marker = ingest_block(
+                config, self._tiles, block, name, watch, self._found(name, block), self._outlines(block.zone)
+            )
+        return {"bytes": marker.bytes, "bytes_read": marker.bytes_read, "observed": marker.observed_fraction}
+
+    def _found(self, sensor: str, block: Block) -> BlockScenes | None:
+        """What the search of the run found for a block; None for a sensor that is not searched."""
+        return load_scenes(self.objects, sensor, block) if sources_of(self.run.config, sensor) else None
+
+    def _outlines(self, zone: Zone) -> NDArray[np.object_]:
+        return load_zone_outlines(self.run.url, zone).home_outlines
+
+    def _source(self, sensor: str, zone: Zone, watch: Stopwatch) -> TileSource:
+        config, res_m = self.run.config, self.run.resolution(sensor)
+        if sensor not in offered(config):
+            return NoTiles(sensor, Lattice(zone, res_m))
+        if config.sensor_config(sensor).virtual:
+            return VirtualTiles(config, sensor, zone, partial(self._found, sensor), self._outlines(zone), watch)
+        return StoredTiles(self._tiles, config.epoch_of(sensor), zone, sensor, res_m)
 
     def _map(self, unit: str, watch: Stopwatch) -> dict[str, float]:
         block, config = Block.parse(unit), self.run.config
         lattice = self._lattice(block.zone)
         with watch.on(WAIT):
             self._check_tiles(unit)
-        resolutions = {need.sensor: self.run.resolution(need.sensor) for need in self._model.spec.needs}
         mapped = map_block(
             block,
             lattice,
-            load_zone_outlines(self.run.url, block.zone).home_outlines,
-            self._tiles,
-            config.tile_epoch,
-            resolutions,
+            self._outlines(block.zone),
+            {need.sensor: self._source(need.sensor, block.zone, watch) for need in self._model.spec.needs},
             self._model,
             config.grid.buffer_m,
             self._batch,
@@ -157,13 +178,12 @@ class Worker:
 
     def _check_tiles(self, block: str) -> None:
         """A tile whose ingest failed must not pass for one in which nothing was observed."""
-        epoch = self.run.config.tile_epoch
         for name in self._planned_blocks.get(block, (block,)):
-            for need in self._model.spec.needs:
-                if self._tiles.marker(epoch, need.sensor, Block.parse(name)) is None:
-                    failure = self.ledger.failure("ingest", ingest_unit(need.sensor, name))
+            for sensor in self.run.ingested:
+                if self._tiles.marker(self.run.config.epoch_of(sensor), sensor, Block.parse(name)) is None:
+                    failure = self.ledger.failure("ingest", ingest_unit(sensor, name))
                     raise PoisonError(
-                        f"{need.sensor} tile {name}",
+                        f"{sensor} tile {name}",
                         found=failure.message if failure else "no commit",
                         expected="a committed tile",
                         fix="" if failure else "run `icefleet ingest` first",

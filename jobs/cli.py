@@ -9,6 +9,7 @@ from jobs.console import run_app
 from jobs.demo import demo
 from jobs.ingest import ingest
 from jobs.plan import plan
+from jobs.reference import reference
 from jobs.retry import retry
 from jobs.run import run
 from jobs.status import status
@@ -21,7 +22,7 @@ app = typer.Typer(
     help="The annual global glacier inventory. Start with `icefleet demo`; then `icefleet plan CONFIG --dry-run`.",
     epilog="Exit codes: 0 all done · 1 something failed or was quarantined · 2 the configuration or the call is wrong.",
 )
-for verb in (demo, plan, ingest, run, status, retry, verify):
+for verb in (demo, plan, ingest, run, status, retry, verify, reference):
     app.command()(verb)
 
 

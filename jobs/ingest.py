@@ -58,7 +58,7 @@ def ingest_report(prepared: Prepared) -> dict[str, dict[str, Any]]:
     wanted = {b.name for b in prepared.plan.tile_blocks}
     out: dict[str, dict[str, Any]] = {}
     for need in prepared.run.model().spec.needs:
-        there = store.markers(config.tile_epoch, need.sensor)
+        there = store.markers(config.epoch_of(need.sensor), need.sensor)
         markers: list[TileMarker] = [m for name, m in sorted(there.items()) if name in wanted]
         used = {s.id for m in markers for s in m.scenes}
         out[need.sensor] = {

@@ -59,6 +59,7 @@ def area_row(number: int, geometry: shapely.Geometry | None = None, **changes: A
         "observed_fraction": 0.95,
         "scene_date_min": dt.date(YEAR, 8, 1),
         "scene_date_max": dt.date(YEAR, 9, 1),
+        "scenes": "S2_20200801;S2_20200901",
         "sensors": "sentinel2",
         "n_parts": 1,
         "flags": "",
@@ -74,7 +75,7 @@ def unmeasured_row(number: int, status: str = "not_observed", **changes: Any) ->
         ("area_km2", "area_sigma_km2", "area_expected_km2", "scene_date_min", "scene_date_max", "n_parts")
     )
     reason = "no valid observation inside the outline"
-    row = area_row(number, status=status, status_reason=reason, observed_fraction=0.0, sensors="")
+    row = area_row(number, status=status, status_reason=reason, observed_fraction=0.0, scenes="", sensors="")
     return row | nothing | changes
 
 

@@ -6,14 +6,18 @@ nodata, and with the scene that each of them comes from. A raster that cannot be
 
 from core.ingest.block import ingest_block, ingest_oracle_block
 from core.ingest.check import SceneInfo, SceneReport, check_scenes
-from core.ingest.recipe import native_res_m, scenes_recipe
+from core.ingest.recipe import native_res_m, offered, scenes_recipe, sources_of
+from core.ingest.virtual import VirtualTiles
 
 __all__ = [
     "SceneInfo",
     "SceneReport",
+    "VirtualTiles",
     "check_scenes",
     "ingest_block",
     "ingest_oracle_block",
     "native_res_m",
+    "offered",
     "scenes_recipe",
+    "sources_of",
 ]

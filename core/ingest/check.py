@@ -19,11 +19,14 @@ from rasterio.crs import CRS as RasterCRS
 from rasterio.errors import CRSError, RasterioError
 
 from core.config import Config, FileConfig, SceneConfig
-from core.errors import ConfigError, SystemicError, TransientError
-from core.ingest.raster import RasterHeader, classify, error_text, public, read_header
+from core.errors import ConfigError, IcefleetError, SystemicError, TransientError
+from core.ingest.raster import RasterHeader, classify, error_text, public, read_header, same_crs
 from core.sensors import sensor as registered
+from core.sensors.products import product
 
 Bounds = tuple[float, float, float, float]  # lonmin, latmin, lonmax, latmax; lonmax may pass 180
+Source = tuple[str, str | None]  # path and variable
+Headers = dict[Source, RasterHeader | Exception]
 _READERS = 16
 _NODES = 21
 
@@ -64,11 +67,13 @@ def check_scenes(config: Config, glacier_bounds: gpd.GeoDataFrame | NDArray[np.f
     glaciers = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     for number, scene in enumerate(config.scenes):
         _check_names(f"scenes.{number} ({scene.id})", scene)
-    paths = dict.fromkeys(
-        path for s in config.scenes for path in [*(f.path for f in s.files), *([s.mask.path] if s.mask else [])]
+    files: dict[Source, None] = dict.fromkeys(
+        source
+        for s in config.scenes
+        for source in [*((f.path, f.variable) for f in s.files), *([(s.mask.path, None)] if s.mask else [])]
     )
     with ThreadPoolExecutor(_READERS) as pool:
-        headers = dict(zip(paths, pool.map(_header_or_error, paths), strict=True))
+        headers = dict(zip(files, pool.map(_header_or_error, files), strict=True))
     notes: list[str] = []
     infos = [
         _check_scene(f"scenes.{number} ({scene.id})", scene, headers, glaciers, notes)
@@ -98,21 +103,23 @@ def _check_names(where: str, scene: SceneConfig) -> None:
         ) from error
     if not sensor.raster:
         raise ConfigError(f"{where}: sensor {scene.sensor!r}", found="a sensor that is not made from scenes")
+    if scene.product is not None:
+        product(scene.product)
     bands = [band for file in scene.files for band in file.bands]
     twice = sorted({band for band in bands if bands.count(band) > 1})
     if twice:
         raise ConfigError(f"{where}: files", found=f"band {twice[0]!r} in two files", expected="each band once")
 
 
-def _header_or_error(path: str) -> RasterHeader | Exception:
+def _header_or_error(source: Source) -> RasterHeader | Exception:
     try:
-        return read_header(path)
-    except (RasterioError, OSError, ConfigError) as error:
+        return read_header(*source)
+    except (RasterioError, OSError, IcefleetError) as error:
         return error
 
 
-def _header(where: str, path: str, headers: dict[str, RasterHeader | Exception]) -> RasterHeader:
-    header = headers[path]
+def _header(where: str, source: Source, headers: Headers) -> RasterHeader:
+    header, path = headers[source], source[0]
     if isinstance(header, RasterHeader):
         return header
     if isinstance(header, ConfigError):
@@ -134,7 +141,7 @@ def _header(where: str, path: str, headers: dict[str, RasterHeader | Exception])
 def _check_scene(
     where: str,
     scene: SceneConfig,
-    headers: dict[str, RasterHeader | Exception],
+    headers: Headers,
     glaciers: NDArray[np.float64],
     notes: list[str],
 ) -> SceneInfo:
@@ -142,7 +149,7 @@ def _check_scene(
     crs = ""
     for j, file in enumerate(scene.files):
         here = f"{where}: files.{j}"
-        header = _header(here, file.path, headers)
+        header = _header(here, (file.path, file.variable), headers)
         crs = _check_file(f"{here} {public(file.path)}", file, header)
         footprints.append(_footprint(header, crs))
         sizes.append(_pixel_m(header, crs))
@@ -151,7 +158,7 @@ def _check_scene(
             notes.append(f"{scene.id}: {public(file.path)} declares scale, offset {declared.pop()}, not applied")
     if scene.mask is not None:
         here = f"{where}: mask"
-        mask = _header(here, scene.mask.path, headers)
+        mask = _header(here, (scene.mask.path, None), headers)
         _check_mask(f"{here} {public(scene.mask.path)}", scene, scene.mask.band, mask, headers)
     bounds = _common(footprints)
     info = SceneInfo(
@@ -198,18 +205,16 @@ def _check_crs(where: str, configured: str | None, header: RasterHeader) -> str:
         wanted = RasterCRS.from_user_input(configured)
     except (CRSError, ValueError) as error:
         raise ConfigError(f"{where}: crs", found=repr(configured), expected="e.g. EPSG:32645") from error
-    if header.crs_wkt and RasterCRS.from_wkt(header.crs_wkt) != wanted:
+    if header.crs_wkt and not same_crs(wanted.to_wkt(), header.crs_wkt):
         own = CRS.from_wkt(header.crs_wkt)
         name = ":".join(own.to_authority() or ()) or own.name
         raise ConfigError(f"{where}: crs", found=configured, expected=f"{name}, as the file says", fix="drop `crs`")
     return str(wanted.to_wkt())
 
 
-def _check_mask(
-    where: str, scene: SceneConfig, band: int, mask: RasterHeader, headers: dict[str, RasterHeader | Exception]
-) -> None:
+def _check_mask(where: str, scene: SceneConfig, band: int, mask: RasterHeader, headers: Headers) -> None:
     """The mask lies where the first file lies, to within one of its own pixels; its pixels may be larger."""
-    first = _header(where, scene.files[0].path, headers)
+    first = _header(where, (scene.files[0].path, scene.files[0].variable), headers)
     if band > mask.count:
         raise ConfigError(where, found=f"{mask.count} bands", expected=f"band {band}")
     own = first.crs_wkt or _check_crs(where, scene.files[0].crs, first)

@@ -1,6 +1,7 @@
 """Raster files through GDAL: paths, credentials, headers, and what GDAL's errors mean.
 
-Local paths, `s3://` (GDAL's /vsis3/ with the endpoint and credentials of the AWS_* environment), http(s) and /vsi.
+Local paths, `s3://` (GDAL's /vsis3/ with the endpoint and credentials of the AWS_* environment; a bucket of a public
+archive is read in its own way: without credentials, or at the reader's cost), http(s) and /vsi.
 A failed read raises; nothing here turns one into pixels.
 """
 
@@ -13,18 +14,29 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+import numpy as np
 import rasterio
 from affine import Affine
+from numpy.typing import NDArray
+from pyproj import CRS
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
+from rasterio.windows import Window
 
 from core.errors import ConfigError, IcefleetError, PoisonError, RefusedError, TransientError
+from core.ingest.arrays import open_array
+from core.ingest.constant import CONSTANT, Constant
 from core.objects import refused, steadily
+from core.search.signer import signed
+from core.sensors import Access
+from core.sensors.products import PRODUCTS
 
-_RASTER_ERRORS = (RasterioError, CPLE_BaseError, OSError)
+_RASTER_ERRORS = (RasterioError, CPLE_BaseError, OSError, IcefleetError)
+_ACCESS: dict[str, Access] = {bucket: p.access for p in PRODUCTS for bucket in p.access.buckets}
+_SIGNER = "planetary_computer"  # signs the addresses of its own hosts and no others
 _CACHE_BYTES = 256 << 20
 _TRUE = {"1", "yes", "true", "on"}
 # GDAL hands on the <Message> of S3, not its <Code>.
@@ -53,6 +65,7 @@ class RasterHeader:
     nodata: tuple[float | None, ...]
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
+    overviews: tuple[int, ...] = ()
 
     @property
     def count(self) -> int:
@@ -76,22 +89,59 @@ def public(path: str) -> str:
     return path.split("?", 1)[0]
 
 
+class Raster(Protocol):
+    """What the pixel path asks of a raster: two reads, each (band, h, w) of a window, bands counted from 1."""
+
+    def read(self, indexes: Any, *, window: Window) -> NDArray[Any]: ...
+
+    def read_masks(self, indexes: Any, *, window: Window) -> NDArray[np.uint8]: ...
+
+
 @contextmanager
-def open_raster(path: str) -> Iterator[Any]:
-    """A rasterio data set, under the GDAL settings that its path needs. Raises rasterio's errors."""
-    name = gdal_path(path)
-    with rasterio.Env(**_gdal_options(name)), rasterio.open(name) as dataset:
-        yield dataset
+def open_raster(path: str, variable: str | None = None, overview: int | None = None) -> Iterator[Raster]:
+    """A raster for reading from any one thread at a time, under the GDAL settings that its path needs.
+
+    variable: of files that hold named arrays (`core.ingest.arrays`); overview: level of a reduced copy, 0 the finest.
+    Raises rasterio's errors, and those of `core.ingest.arrays`.
+    """
+    if variable is not None:
+        with open_array(path, variable) as array:
+            yield array
+        return
+    if path.startswith(CONSTANT):
+        yield Constant.parse(path)
+        return
+    name = gdal_path(signed(path, _SIGNER))
+    options = _gdal_options(name)
+    level = {} if overview is None else {"overview_level": overview}
+    with rasterio.Env(**options), rasterio.open(name, **level) as dataset:
+        yield _WithSettings(dataset, options)
 
 
-def read_header(path: str) -> RasterHeader:
+@dataclass(frozen=True)
+class _WithSettings:
+    """GDAL's settings belong to a thread, and bands are read in several."""
+
+    dataset: Any
+    options: dict[str, Any]
+
+    def read(self, indexes: Any, *, window: Window) -> NDArray[Any]:
+        with rasterio.Env(**self.options):
+            return np.asarray(self.dataset.read(indexes, window=window))
+
+    def read_masks(self, indexes: Any, *, window: Window) -> NDArray[np.uint8]:
+        with rasterio.Env(**self.options):
+            return np.asarray(self.dataset.read_masks(indexes, window=window))
+
+
+def read_header(path: str, variable: str | None = None) -> RasterHeader:
     """The header, read once per process (again if a local file changes). Raises rasterio's errors."""
     local = Path(path)
     changed = local.stat().st_mtime_ns if "://" not in path and local.is_file() else 0
 
     def read() -> RasterHeader:
         try:
-            return _read_header(path, changed)
+            return _read_header(path, variable, changed)
         except _RASTER_ERRORS as error:
             named = classify(error, path, "header")
             raise (named if isinstance(named, (RefusedError, TransientError)) else error) from error
@@ -103,12 +153,36 @@ def read_header(path: str) -> RasterHeader:
 
 
 @lru_cache(maxsize=1 << 16)
-def _read_header(path: str, _changed: int) -> RasterHeader:
-    with open_raster(path) as d:
-        wkt = d.crs.to_wkt() if d.crs else ""
-        return RasterHeader(
-            wkt, d.transform, d.width, d.height, tuple(d.dtypes), tuple(d.nodatavals), tuple(d.scales), tuple(d.offsets)
-        )
+def _read_header(path: str, variable: str | None, _changed: int) -> RasterHeader:
+    if path.startswith(CONSTANT):
+        return _header_of(Constant.parse(path))
+    if variable is not None:
+        with open_array(path, variable) as array:
+            return _header_of(array)
+    name = gdal_path(signed(path, _SIGNER))
+    with rasterio.Env(**_gdal_options(name)), rasterio.open(name) as dataset:
+        return _header_of(dataset)
+
+
+def _header_of(d: Any) -> RasterHeader:
+    return RasterHeader(
+        d.crs.to_wkt() if d.crs else "",
+        d.transform,
+        d.width,
+        d.height,
+        tuple(d.dtypes),
+        tuple(d.nodatavals),
+        tuple(d.scales),
+        tuple(d.offsets),
+        tuple(d.overviews(1)),
+    )
+
+
+def same_crs(one: str, other: str) -> bool:
+    """By code where both have one, because a datum is spelled in many ways."""
+    a, b = CRS.from_user_input(one), CRS.from_user_input(other)
+    codes = a.to_epsg(), b.to_epsg()
+    return codes[0] == codes[1] if all(codes) else bool(a.equals(b, ignore_axis_order=True))
 
 
 @contextmanager
@@ -126,6 +200,8 @@ def raster_errors(path: str, what: str) -> Iterator[None]:
 def classify(error: BaseException, path: str, what: str) -> IcefleetError:
     text = error_text(error)
     where = f"{public(path)} ({what})"
+    if isinstance(error, IcefleetError):
+        return type(error)(where, found=error.found, expected=error.expected, fix=error.fix)
     if gdal_path(path).startswith("/vsi") and _REFUSED.search(text):
         return refused(where)
     if gdal_path(path).startswith("/vsi") and _NETWORK.search(text):
@@ -163,6 +239,11 @@ def _gdal_options(name: str) -> dict[str, Any]:
         options["AWS_S3_ENDPOINT"] = parts.netloc + parts.path.rstrip("/")
         options["AWS_HTTPS"] = "NO" if parts.scheme == "http" else "YES"
         options["AWS_VIRTUAL_HOSTING"] = "FALSE"
-    if os.environ.get("AWS_NO_SIGN_REQUEST", "").strip().lower() in _TRUE:
+    access = _ACCESS.get(name.removeprefix("/vsis3/").split("/", 1)[0]) if name.startswith("/vsis3/") else None
+    if os.environ.get("AWS_NO_SIGN_REQUEST", "").strip().lower() in _TRUE or (access and access.anonymous):
         options["AWS_NO_SIGN_REQUEST"] = "YES"
+    if access and access.requester_pays:
+        options["AWS_REQUEST_PAYER"] = "requester"
+    if access and access.region and not endpoint:
+        options["AWS_REGION"] = access.region
     return options

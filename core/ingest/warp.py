@@ -10,7 +10,7 @@ Memory: the source is read in windows of at most 16 M values.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -25,9 +25,9 @@ from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
-from core.config import FileConfig
+from core.config import FileConfig, MaskConfig
 from core.grid import Lattice, PixelWindow
-from core.ingest.raster import RasterHeader
+from core.ingest.raster import Raster, RasterHeader
 from core.sensors import Sensor
 from core.stopwatch import WAIT, Stopwatch
 
@@ -53,6 +53,12 @@ class SourceGrid:
     @classmethod
     def of(cls, header: RasterHeader, crs: str | None) -> SourceGrid:
         return cls(crs or header.crs_wkt, header.transform, header.width, header.height)
+
+    def reduced(self, factor: int) -> SourceGrid:
+        """The grid of its reduced copy (overview): the same ground in ⌈1 / factor⌉ of the pixels along each side."""
+        width, height = -(-self.width // factor), -(-self.height // factor)
+        scale = Affine.scale(self.width / width, self.height / height)
+        return SourceGrid(self.crs_wkt, self.transform @ scale, width, height)
 
     @property
     def geographic(self) -> bool:
@@ -132,7 +138,7 @@ def tiles_of(window: PixelWindow, density: float, n_bands: int) -> Iterator[Pixe
 
 
 def warp_values(
-    dataset: Any,
+    dataset: Raster,
     grid: SourceGrid,
     file: FileConfig,
     sensor: Sensor,
@@ -168,27 +174,66 @@ def warp_values(
     return values, valid
 
 
-def warp_clear(
-    dataset: Any,
+def warp_sums(
+    dataset: Raster,
     grid: SourceGrid,
-    band: int,
-    invalid: Sequence[int],
+    file: FileConfig,
+    sensor: Sensor,
+    lattice: Lattice,
+    tile: PixelWindow,
+    density: float,
+    watch: Stopwatch,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Sums of weight × value, (band, h, w), and of weights, (h, w), over the valid pixels of one file.
+
+    Added over the pieces of one raster and divided, they are what resampling the whole raster would have given, up to
+    and across the seams, where a piece by itself can only repeat its last pixel. Of decibels: sums of power.
+    """
+    numbers = list(file.bands.values())
+    sums = np.zeros((len(numbers), *tile.shape), dtype=np.float32)
+    weights = np.zeros(tile.shape, dtype=np.float32)
+    merge = density > _MERGE_FROM
+    rim = math.ceil(density) + 1 if merge else 1
+    how = Resampling.average if merge else Resampling.bilinear
+    for part in grid.parts(lattice, tile, density):
+        with watch.on(WAIT):
+            source = _read(dataset, file, numbers, part.window, sensor)
+        valid = np.asarray(np.isfinite(source).all(axis=0))
+        if not valid.any():
+            continue
+        layers = np.concatenate([np.where(valid, source, np.float32(0)), valid[None].astype(np.float32)])
+        padded = np.pad(layers, ((0, 0), (rim, rim), (rim, rim)))
+        shifted = part.transform @ Affine.translation(-rim, -rim)
+        warped = _warp(padded, shifted, grid, lattice, tile, how, nodata=None)
+        sums += warped[:-1]
+        weights += warped[-1]
+    return sums, weights
+
+
+def warp_clear(
+    dataset: Raster,
+    grid: SourceGrid,
+    mask: MaskConfig,
     lattice: Lattice,
     tile: PixelWindow,
     density: float,
     watch: Stopwatch,
 ) -> NDArray[np.bool_]:
-    """Where a raster of classes has none of the `invalid` ones, nearest pixel: (h, w). Unknown counts as invalid."""
+    """Where a mask says none of its classes and bits, nearest pixel: (h, w). Unknown counts as masked."""
     clear = np.zeros(tile.shape, dtype=bool)
+    bits = sum(1 << bit for bit in set(mask.bits))
     for part in grid.parts(lattice, tile, density):
         with watch.on(WAIT):
-            classes, masks = dataset.read(band, window=part.window), dataset.read_masks(band, window=part.window)
-        ok = ~np.isin(classes, invalid) & (masks > 0)
+            classes = dataset.read(mask.band, window=part.window)
+            known = dataset.read_masks(mask.band, window=part.window) > 0
+        ok = ~np.isin(classes, mask.invalid) & known
+        if bits:
+            ok &= (classes.astype(np.int64) & bits) == 0
         clear |= _warp_valid(ok, part.transform, grid, lattice, tile, merge=False, density=density)
     return clear
 
 
-def _read(dataset: Any, file: FileConfig, numbers: list[int], window: Window, sensor: Sensor) -> NDArray[np.float32]:
+def _read(dataset: Raster, file: FileConfig, numbers: list[int], window: Window, sensor: Sensor) -> NDArray[np.float32]:
     """(band, h, w) in the units in which averaging is right; NaN where there is no value."""
     stored = dataset.read(numbers, window=window)
     valid = dataset.read_masks(numbers, window=window) > 0 if file.nodata is None else stored != file.nodata
@@ -198,8 +243,11 @@ def _read(dataset: Any, file: FileConfig, numbers: list[int], window: Window, se
     if file.offset:
         values += np.float32(file.offset)
     if sensor.resampling == "decibel":
-        values /= np.float32(10.0)
-        np.power(np.float32(10.0), values, out=values)
+        if file.linear_power:
+            valid &= values > 0  # the logarithm of nothing; archives also write 0 where they know nothing
+        else:
+            values /= np.float32(10.0)
+            np.power(np.float32(10.0), values, out=values)
     values[~(valid & np.isfinite(values))] = np.nan
     return values
 
@@ -229,13 +277,14 @@ def _warp(
     lattice: Lattice,
     tile: PixelWindow,
     resampling: Resampling,
+    nodata: float | None = math.nan,
 ) -> NDArray[Any]:
-    """(band, h, w) onto the tile: NaN is nodata of floats, and 0 lies around integers.
+    """(band, h, w) onto the tile: NaN is nodata of floats unless there is none, and 0 lies around.
 
     Through a WarpedVRT, because `rasterio.warp.reproject` interpolates the transformation to 0.125 px at best.
     """
     count, height, width = source.shape
-    nodata = np.nan if source.dtype == np.float32 else None
+    nodata = nodata if source.dtype == np.float32 else None
     with MemoryFile() as memory:
         with memory.open(
             driver="GTiff",

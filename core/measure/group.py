@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -54,8 +53,8 @@ def measure_group(
     for inventory, (_, ownership) in zip(rows, shares, strict=True):
         mosaic, scenes, sensors = read(ownership.window)
         found = measure_glacier(ownership, mosaic, lattice, rules)
-        dates = [scenes[k].date for k in found.scenes]
-        row = area_row(inventory, found, origin, lattice.zone, dates, sensors if found.scenes else ())
+        used = [scenes[k] for k in found.scenes]
+        row = area_row(inventory, found, origin, lattice.zone, used, sensors if used else ())
         yield row, outline_rows(row, found)
 
 
@@ -64,7 +63,7 @@ def area_row(
     found: Measurement,
     origin: Origin,
     zone: Zone | None,
-    dates: Sequence[dt.date] = (),
+    scenes: Sequence[SceneRef] = (),
     sensors: Sequence[str] = (),
 ) -> dict[str, Any]:
     """One row of glacier_area: every column of the schema, None where it was not measured."""
@@ -90,8 +89,9 @@ def area_row(
         "area_advance_km2": found.area_advance_km2,
         "area_loss_km2": found.area_loss_km2,
         "observed_fraction": found.observed_fraction,
-        "scene_date_min": min(dates, default=None),
-        "scene_date_max": max(dates, default=None),
+        "scene_date_min": min((scene.date for scene in scenes), default=None),
+        "scene_date_max": max((scene.date for scene in scenes), default=None),
+        "scenes": joined_words(scene.id for scene in scenes),
         "sensors": joined_words(sensors),
         "zmin_m": None,
         "zmax_m": None,

@@ -20,10 +20,12 @@ Inputs = Mapping[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Need:
-    """Bands of one sensor that a model reads. The first need of a model dates its pixels."""
+    """Bands of one sensor that a model reads. The first need of a model dates its pixels. optional: the model also
+    maps without it, where a block or a whole run has none."""
 
     sensor: str
     bands: tuple[str, ...]
+    optional: bool = False
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ _NEEDED_IF_MEASURED = (
     "observed_fraction",
     "scene_date_min",
     "scene_date_max",
+    "scenes",
     "sensors",
     "geometry",
 )
@@ -33,7 +34,7 @@ def check_area_rows(key: str, table: pa.Table, manifest: Mapping[str, Any], regi
     yield from about("status", key, ids[~rows["status"].isin(STATUSES)], f"status is none of {', '.join(STATUSES)}")
     measured = rows["status"] == MEASURED
     for column in _NEEDED_IF_MEASURED:
-        empty = rows[column].isna() | ((rows[column] == "") if column == "sensors" else False)
+        empty = rows[column].isna() | ((rows[column] == "") if column in ("scenes", "sensors") else False)
         yield from about("measured", key, ids[measured & empty], f"measured without {column}")
     other = rows["status"].isin(set(STATUSES) - set(WITH_AREA))
     reasonless = rows["status_reason"].fillna("") == ""

@@ -60,6 +60,7 @@ GLACIER_AREA = pa.schema(
         _field("observed_fraction", _REAL, "share of the inventory's outline that was observed", "1"),
         _field("scene_date_min", _DATE, "first acquisition used"),
         _field("scene_date_max", _DATE, "last acquisition used"),
+        _field("scenes", _TEXT, f"ids of the acquisitions used, sorted, joined by {WORD_SEPARATOR!r}"),
         _field("sensors", _TEXT, f"sensors used, sorted, joined by {WORD_SEPARATOR!r}"),
         _field("zmin_m", _REAL, "lowest elevation of the mapped glacier", "m"),
         _field("zmax_m", _REAL, "highest elevation", "m"),

@@ -5,16 +5,21 @@ never a fill value; a chunk whose checksum does not match is an error, never a n
 """
 
 from core.tiles.dataset import open_sensor
-from core.tiles.marker import MAX_SCENES, RejectedScene, SceneRef, TileMarker
+from core.tiles.marker import MAX_SCENES, RejectedScene, SceneRef, SceneScore, TileMarker
 from core.tiles.read import TileRead
+from core.tiles.source import NoTiles, StoredTiles, TileSource
 from core.tiles.store import TileStore
 
 __all__ = [
     "MAX_SCENES",
+    "NoTiles",
     "RejectedScene",
     "SceneRef",
+    "SceneScore",
+    "StoredTiles",
     "TileMarker",
     "TileRead",
+    "TileSource",
     "TileStore",
     "open_sensor",
 ]

@@ -36,12 +36,27 @@ class RejectedScene:
 
 
 @dataclass(frozen=True)
+class SceneScore:
+    """How well a scene shows the glaciers of a block (`core.ingest.score`).
+
+    coverage: share of the glaciers under valid or masked pixels; cloud: masked share of those; snow: share of clear
+    ground off the glaciers with NDSI > 0.4, None where it cannot be told. All 0–1.
+    """
+
+    id: str
+    coverage: float
+    cloud: float
+    snow: float | None
+
+
+@dataclass(frozen=True)
 class TileMarker:
     """What one block of one sensor and epoch holds.
 
     bands: those that every scene of the block has, in the order of the sensor; scenes: number k of the array `scene`
     is `scenes[k − 1]`; observed_fraction: share of the block's pixels, 0–1; n_clipped: values beyond the stored
-    range, kept at its end; bytes: of the shards as stored; write_id: of the writer that committed.
+    range, kept at its end; bytes: of the shards as stored; write_id: of the writer that committed; bytes_read: of
+    source pixels, as decoded; scores: of the scenes that were ranked.
     """
 
     block: str
@@ -55,6 +70,8 @@ class TileMarker:
     bytes: int
     write_id: str
     rejected: tuple[RejectedScene, ...] = ()
+    bytes_read: int = 0
+    scores: tuple[SceneScore, ...] = ()
 
     def to_json(self) -> builtins.bytes:
         return json.dumps(asdict(self), default=dt.date.isoformat, indent=1).encode()
@@ -72,6 +89,7 @@ class TileMarker:
                         SceneRef(s["id"], dt.date.fromisoformat(s["date"]), s["sensor"]) for s in fields["scenes"]
                     ),
                     "rejected": tuple(RejectedScene(**r) for r in fields["rejected"]),
+                    "scores": tuple(SceneScore(**s) for s in fields["scores"]),
                 }
             )
         except (ValueError, TypeError, KeyError) as error:

@@ -26,7 +26,7 @@ from core.shards import put_shard
 from core.tiles.arrays import OpenArrays, open_arrays
 from core.tiles.encoding import encode
 from core.tiles.group import SCENE, tile_objects
-from core.tiles.marker import MAX_SCENES, RejectedScene, SceneRef, TileMarker
+from core.tiles.marker import MAX_SCENES, RejectedScene, SceneRef, SceneScore, TileMarker
 from core.tiles.read import TileRead, read_window
 from core.tiles.recipe import check_recipe, recipe_text
 
@@ -81,6 +81,8 @@ class TileStore:
         scenes: Sequence[SceneRef],
         bands: Sequence[str] | None = None,
         rejected: Sequence[RejectedScene] = (),
+        scores: Sequence[SceneScore] = (),
+        bytes_read: int = 0,
     ) -> TileMarker:
         """Write one whole block and commit it; returns the marker that stands.
 
@@ -115,6 +117,8 @@ class TileStore:
             bytes=size,
             write_id=uuid.uuid4().hex,
             rejected=tuple(rejected),
+            bytes_read=bytes_read,
+            scores=tuple(scores),
         )
         return self._commit(marker, block)
 

@@ -293,16 +293,16 @@ def test_decibels_are_averaged_as_power(store, tmp_path):
     transform, rows, cols = grid(30.0, shift=0.0, around=1200.0)
     board = np.where((np.indices((rows, cols)).sum(axis=0)) % 2, -10.0, -20.0).astype(np.float32)
     path = raster(tmp_path / "s1.tif", np.stack([board, board - 6]), transform)
-    read = ingested(store, config(scene(path, {"vv_db": 1, "vh_db": 2}, sensor="sar")), "sar")
+    read = ingested(store, config(scene(path, {"vv_db": 1, "vh_db": 2}, sensor="sar_sigma0")), "sar_sigma0")
     expected = 10 * math.log10((0.1 + 0.01) / 2)
-    np.testing.assert_allclose(read.values[0], expected, atol=1e-3)
-    np.testing.assert_allclose(read.values[1], expected - 6, atol=1e-3)
+    np.testing.assert_allclose(read.values[0], expected, atol=0.0051)
+    np.testing.assert_allclose(read.values[1], expected - 6, atol=0.0051)
 
 
 def test_power_of_zero_is_not_observed(store, tmp_path):
     values, transform = flat(-np.inf, n_bands=2)
     path = raster(tmp_path / "s1.tif", values, transform)
-    assert not ingested(store, config(scene(path, {"vv_db": 1, "vh_db": 2}, sensor="sar")), "sar").observed.any()
+    assert not ingested(store, config(scene(path, {"vv_db": 1, "vh_db": 2}, sensor="sar_sigma0")), "sar_sigma0").observed.any()
 
 
 def test_masked_classes_are_not_observed_and_do_not_grow(store, tmp_path):

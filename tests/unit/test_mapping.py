@@ -22,7 +22,8 @@ from core.models.oracle import Oracle
 from core.resample import resample, source_window
 from core.stitch import NOT_OBSERVED, Canvas, decode, encode, gaussian_weights
 from core.stopwatch import Stopwatch
-from core.tiles import SceneRef, TileStore
+from core.sensors import sensor as registered
+from core.tiles import SceneRef, StoredTiles, TileSource, TileStore
 from core.windows import WindowLattice, active_windows
 
 ZONE = Zone("utm45n")
@@ -87,17 +88,21 @@ def fill(store: TileStore, sensor: str, res_m: int, seed: int, blocks: list[Bloc
             sensor,
             block,
             window,
-            values[None],
+            np.repeat(values[None], len(registered(sensor).bands), axis=0),
             scene,
             scenes=[JULY, AUGUST],
         )
+
+
+def sources(store: TileStore, resolutions: dict[str, int]) -> dict[str, TileSource]:
+    return {name: StoredTiles(store, "2020", ZONE, name, res_m) for name, res_m in resolutions.items()}
 
 
 def mapped(
     store: TileStore, block: Block, model: Model, batch: int, resolutions: dict[str, int], outlines=OUTLINES, **changed
 ) -> MappedBlock:
     buffer_m = changed.get("buffer_m", BUFFER_M)
-    return map_block(block, LATTICE, outlines, store, "2020", resolutions, model, buffer_m, batch)
+    return map_block(block, LATTICE, outlines, sources(store, resolutions), model, buffer_m, batch)
 
 
 def unsharded(store: TileStore, model: Model, resolutions: dict[str, int]) -> np.ndarray:
@@ -261,21 +266,21 @@ def test_a_block_without_outlines_costs_no_read(memory_url):
 def test_decibels_are_averaged_as_power(memory_url):
     @dataclass(frozen=True)
     class Show:
-        spec = ModelSpec("show", (Need("sar", ("vv_db",)),), WindowLattice(64, 64))
+        spec = ModelSpec("show", (Need("sar_sigma0", ("vv_db",)),), WindowLattice(64, 64))
 
         def weights(self) -> np.ndarray:
             return np.ones((64, 64), np.float32)
 
         def predict(self, inputs: Inputs) -> np.ndarray:
-            return inputs["sar"][:, 0] / 20
+            return inputs["sar_sigma0"][:, 0] / 20
 
     store, fine, block = TileStore(memory_url), Lattice(ZONE, 60), BLOCKS[3]
-    store.create("2020", ZONE, "sar", 60, {})
+    store.create("2020", ZONE, "sar_sigma0", 60, {})
     window = fine.block_window(block)
     values = np.zeros((2, *window.shape), np.float32)
     values[0, ::2] = 10.0  # rows of power 10 and 1: the mean is 5.5, that is 7.4 dB and not 5
-    store.write_block("2020", "sar", block, window, values, np.ones(window.shape, np.uint8), scenes=[JULY])
-    found = mapped(store, block, Show(), 8, {"sar": 60})
+    store.write_block("2020", "sar_sigma0", block, window, values, np.ones(window.shape, np.uint8), scenes=[JULY])
+    found = mapped(store, block, Show(), 8, {"sar_sigma0": 60})
     seen = found.probability != NOT_OBSERVED
     np.testing.assert_allclose(decode(found.probability)[seen], 10 * np.log10(5.5) / 20, atol=1 / 254)
 
@@ -290,7 +295,7 @@ def test_what_a_model_says_of_its_copies_is_told_apart_from_its_computing(memory
     fill(store, "dem", RES_M, 1, BLOCKS)
     watch = Stopwatch()
     found = map_block(
-        BLOCKS[3], LATTICE, OUTLINES, store, "2020", {"dem": RES_M}, Device(WindowLattice(64, 32)), BUFFER_M, 4, watch
+        BLOCKS[3], LATTICE, OUTLINES, sources(store, {"dem": RES_M}), Device(WindowLattice(64, 32)), BUFFER_M, 4, watch
     )
     assert found.n_windows > 0 and isinstance(Device(WindowLattice(64, 32)), OnDevice)
     assert watch.seconds["compute"] == 0 < watch.seconds["to_device"]

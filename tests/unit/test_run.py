@@ -63,7 +63,7 @@ NUMBERS = [
     "inventory=in/others.gpkg",
     "inventory=[in/outlines.gpkg, in/more.gpkg]",
     "scenes.0.id=S9",
-    "scenes.0.sensor=sar",
+    "scenes.0.sensor=sar_sigma0",
     "scenes.0.date=2024-08-03",
     "scenes.0.files.0.path=in/u.tif",
     "scenes.0.files.0.bands.red=3",
@@ -75,6 +75,7 @@ NUMBERS = [
     "scenes.0.mask.band=2",
     "scenes.0.mask=null",
     "scenes=[]",
+    "sources=[{product: sentinel2_l2a}]",
 ]
 
 

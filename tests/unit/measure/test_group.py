@@ -100,9 +100,11 @@ def test_dates_and_sensors_are_those_of_the_scenes_used():
     lattice = Lattice(ALPS, 10)
     ((both, _),) = measured(ALPS, [shape], Map(lattice, shape, scene_m=700_000))
     assert (both["scene_date_min"], both["scene_date_max"]) == (dt.date(2020, 5, 1), dt.date(2020, 7, 1))
+    assert both["scenes"] == "july;may"
     assert both["sensors"] == "optical;sar"
     ((one, _),) = measured(ALPS, [shape], Map(lattice, shape, scene_m=690_000))
     assert (one["scene_date_min"], one["scene_date_max"]) == (dt.date(2020, 7, 1),) * 2
+    assert one["scenes"] == "july"
 
 
 def test_a_glacier_under_cloud_keeps_the_outline_of_the_inventory_and_says_why():

@@ -36,14 +36,38 @@ def test_reflectance_is_stored_in_steps_of_a_ten_thousandth():
     assert (optical.dtype, optical.scale_factor, optical.res_m) == ("int16", 1e-4, 10)
 
 
+def test_what_does_not_mix_is_another_sensor():
+    """Reflectance at the surface and above the air, σ0 and γ0, passes of either direction."""
+    names = {entry.name for entry in SENSORS}
+    assert {"optical", "optical_toa"} <= names
+    assert {f"sar_{symbol}{orbit}" for symbol in ("sigma0", "gamma0") for orbit in ("", "_asc", "_desc")} <= names
+    assert {"coherence", "coherence_asc", "coherence_desc"} <= names
+
+
+@pytest.mark.parametrize("entry", [s for s in SENSORS if s.name.startswith("sar_")], ids=lambda s: s.name)
+def test_backscatter_is_averaged_as_power(entry):
+    assert entry.resampling == "decibel"
+    assert {band.units for band in entry.bands} == {"dB"}
+
+
+def test_vectors_and_slope_are_bands_of_their_sensor():
+    for entry in SENSORS:
+        named = {*(entry.vector or ()), *([entry.slope] if entry.slope else [])}
+        assert named <= set(entry.band_names)
+
+
+def test_only_what_does_not_change_is_static():
+    assert {entry.name for entry in SENSORS if entry.static} == {"coherence", "dem", "dhdt"}
+
+
 def test_an_unknown_sensor_names_the_nearest():
     with pytest.raises(ConfigError, match="did you mean 'optical'"):
         sensor("Optcal")
-    with pytest.raises(ConfigError, match="known: optical, sar, dem, thermal, oracle"):
+    with pytest.raises(ConfigError, match="known: optical, optical_toa, sar_sigma0"):
         sensor("xyz")
 
 
 def test_an_unknown_band_names_the_nearest():
-    assert sensor("sar").band_index("vh_db") == 1
+    assert sensor("sar_gamma0").band_index("vh_db") == 1
     with pytest.raises(ConfigError, match=r"band 'swir' of sensor 'optical'.*did you mean 'swir"):
         sensor("optical").band_index("swir")

@@ -1,9 +1,4 @@
-"""Sensors: what a tile array holds, band by band, and how it is stored.
-
-The one owner of band names, units and encodings: nothing else knows that reflectance is kept in steps of 1e-4 or that
-decibels must not be averaged. Declarative: one entry = one sensor. A stored fill value only says "never written";
-whether a pixel was observed is a matter of the array `scene` of its tile, never of the fill.
-"""
+"""Band and Sensor: what a tile array holds, band by band, and how it is stored. Declarative; one entry, one sensor."""
 
 from __future__ import annotations
 
@@ -36,7 +31,10 @@ class Sensor:
     """One sensor as stored: decoded = stored · scale_factor + add_offset, in the units of its bands.
 
     res_m: pixel of its tiles unless the configuration says otherwise. standard_name: of the CF table, empty where
-    the table has none. `raster`: False if its tiles are not made from scenes.
+    the table has none. `raster`: False if its tiles are not made from scenes. static: the same for every year, so
+    that its tiles belong to the epoch `static`. slope: name of the band that ingest computes from the first band,
+    which is an elevation in metres, on the lattice; vector: names of the two bands that are components of a vector
+    along the axes of the raster that they come from, and are turned to the axes of the zone.
     """
 
     name: str
@@ -49,6 +47,9 @@ class Sensor:
     resampling: Resampling = "continuous"
     standard_name: str = ""
     raster: bool = True
+    static: bool = False
+    slope: str = ""
+    vector: tuple[str, str] | None = None
 
     @property
     def band_names(self) -> tuple[str, ...]:
@@ -75,71 +76,6 @@ class Sensor:
                 f"band {band!r} of sensor {self.name!r}", found="no such band", fix=nearest(band, self.band_names)
             )
         return self.band_names.index(band)
-
-
-SENSORS: tuple[Sensor, ...] = (
-    Sensor(
-        "optical",
-        (
-            Band("blue", "1", "surface reflectance, blue", "blue"),
-            Band("green", "1", "surface reflectance, green", "green"),
-            Band("red", "1", "surface reflectance, red", "red"),
-            Band("nir", "1", "surface reflectance, near infrared", "nir"),
-            Band("swir1", "1", "surface reflectance, short-wave infrared 1.6 µm", "swir16"),
-            Band("swir2", "1", "surface reflectance, short-wave infrared 2.2 µm", "swir22"),
-        ),
-        res_m=10,
-        dtype="int16",
-        long_name="surface reflectance",
-        scale_factor=1e-4,
-        standard_name="surface_bidirectional_reflectance",
-    ),
-    Sensor(
-        "sar",
-        (
-            Band("vv_db", "dB", "radar backscatter VV"),
-            Band("vh_db", "dB", "radar backscatter VH"),
-        ),
-        res_m=10,
-        dtype="float32",
-        long_name="radar backscatter",
-        resampling="decibel",
-    ),
-    Sensor(
-        "dem",
-        (Band("elevation_m", "m", "surface elevation above the geoid"),),
-        res_m=30,
-        dtype="float32",
-        long_name="surface elevation above the geoid",
-        standard_name="surface_altitude",
-    ),
-    Sensor(
-        "thermal",
-        (Band("kelvin", "K", "surface temperature", "lwir11"),),
-        res_m=30,
-        dtype="float32",
-        long_name="surface temperature",
-        standard_name="surface_temperature",
-    ),
-    Sensor(
-        "oracle",
-        (Band("coverage", "1", "share of the pixel inside the inventory's outlines"),),
-        res_m=10,
-        dtype="uint16",
-        long_name="share of the pixel inside the inventory's outlines",
-        scale_factor=1e-4,
-        standard_name="land_ice_area_fraction",
-        raster=False,
-    ),
-)
-_BY_NAME = {entry.name: entry for entry in SENSORS}
-
-
-def sensor(name: str) -> Sensor:
-    """The registered sensor. Raises ConfigError naming the nearest known one."""
-    if name not in _BY_NAME:
-        raise ConfigError(f"sensor {name!r}", found="no such sensor", fix=nearest(name, _BY_NAME))
-    return _BY_NAME[name]
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -1,0 +1,301 @@
+"""One scene over one block: what it observes of any tile of it, in the units of the sensor and on the lattice.
+
+Opened when it is first asked and closed with the block. The files of a scene are read side by side where they come
+over a network. What GDAL or an archive raises names the scene, the file and the block.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pyproj import CRS
+from rasterio.windows import Window
+
+from core.config import FileConfig, SceneConfig
+from core.errors import PoisonError
+from core.grid import Lattice, PixelWindow
+from core.ingest.offset import with_true_offset
+from core.ingest.raster import Raster, RasterHeader, open_raster, public, raster_errors, read_header, same_crs
+from core.ingest.vector import axis_angle, turn
+from core.ingest.warp import SourceGrid, tiles_of, warp_clear, warp_sums, warp_values
+from core.sensors import Sensor
+from core.stopwatch import WAIT, Stopwatch
+from core.tiles import SceneRef
+
+T = TypeVar("T")
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A tile of a scene. values: (band, h, w) in the order of the sensor, NaN for bands that the scene lacks and where
+    it is not valid; valid: (h, w), all of its bands are valid and no mask covers them; known: as valid, masks aside."""
+
+    values: Float32
+    valid: NDArray[np.bool_]
+    known: NDArray[np.bool_]
+
+
+@dataclass
+class Observer:
+    """One scene over `window` of `lattice`. overviews: read reduced copies where they are fine enough (for a look)."""
+
+    scene: SceneConfig
+    sensor: Sensor
+    lattice: Lattice
+    window: PixelWindow
+    what: str
+    stack: ExitStack
+    watch: Stopwatch
+    pool: Executor | None = None
+    overviews: bool = False
+    any_known: bool = field(default=False, init=False)
+    any_valid: bool = field(default=False, init=False)
+    failure: PoisonError | None = field(default=None, init=False)
+    _opened: list[_Layer] = field(default_factory=list, init=False)
+
+    @property
+    def ref(self) -> SceneRef:
+        return SceneRef(self.scene.id, self.scene.date, self.scene.sensor)
+
+    @property
+    def opened(self) -> bool:
+        return bool(self._opened)
+
+    @property
+    def bytes_read(self) -> int:
+        """Of pixels, as decoded from their files; masks of nodata aside."""
+        return sum(layer.raster.bytes for layer in self._opened)
+
+    @cached_property
+    def bands(self) -> frozenset[str]:
+        """Bands of the sensor that the scene has; a slope comes with the elevation."""
+        own = frozenset(band for file in self.scene.files for band in file.bands)
+        return own | {self.sensor.slope} if self.sensor.slope and self.sensor.band_names[0] in own else own
+
+    @cached_property
+    def reaches(self) -> bool:
+        """Whether every file of the scene has a pixel near the window; the headers alone tell."""
+        return self._places is not None
+
+    def observe(self, tile: PixelWindow) -> Observed:
+        """Read and regrid one tile. Raises the errors of `core.ingest.raster`; a poisoned scene remembers its own."""
+        try:
+            seen = self._tile(tile)
+        except PoisonError as error:
+            self.failure = error
+            raise
+        self.any_known |= bool(seen.known.any())
+        self.any_valid |= bool(seen.valid.any())
+        return seen
+
+    def sums(self, tile: PixelWindow) -> tuple[Float32, Float32]:
+        """(band, h, w) sums of weight × value and (h, w) of weights: see `core.ingest.warp.warp_sums`."""
+        try:
+            sums, weights = self._sums(tile)
+        except PoisonError as error:
+            self.failure = error
+            raise
+        self.any_known = self.any_valid = self.any_valid or bool(weights.any())
+        return sums, weights
+
+    def _tile(self, tile: PixelWindow) -> Observed:
+        parts = [self._observe(part) for part in self._parts(tile)]
+        if len(parts) == 1:
+            return parts[0][1]
+        shape = tile.shape
+        out = Observed(
+            np.full((len(self.sensor.bands), *shape), np.nan, np.float32), np.zeros(shape, bool), np.zeros(shape, bool)
+        )
+        for part, seen in parts:
+            where = part.slices(tile)
+            out.values[(slice(None), *where)], out.valid[where], out.known[where] = seen.values, seen.valid, seen.known
+        return out
+
+    def _sums(self, tile: PixelWindow) -> tuple[Float32, Float32]:
+        sums = np.zeros((len(self.sensor.bands), *tile.shape), dtype=np.float32)
+        weights = np.zeros(tile.shape, dtype=np.float32)
+        for part in self._parts(tile):
+            where = part.slices(tile)
+            least = np.full(part.shape, np.inf, dtype=np.float32)
+            for layer in self._layers:
+                with raster_errors(layer.path, self.what):
+                    values, weight = warp_sums(
+                        layer.raster, layer.grid, layer.file, self.sensor, self.lattice, part, layer.density, self.watch
+                    )
+                for band, plane in self._turned(layer, dict(zip(layer.file.bands, values, strict=True)), part).items():
+                    sums[self.sensor.band_index(band)][where] = plane
+                least = np.minimum(least, weight)
+            weights[where] = np.where(np.isfinite(least), least, 0)
+        return sums, weights
+
+    def _parts(self, tile: PixelWindow) -> list[PixelWindow]:
+        """The tile in pieces under which the source stays small."""
+        places = self._places or ()
+        densest = max((place.density for place in places), default=1.0)
+        return list(tiles_of(tile, densest, max((len(place.file.bands) for place in places), default=1)))
+
+    def _observe(self, tile: PixelWindow) -> tuple[PixelWindow, Observed]:
+        values = np.full((len(self.sensor.bands), *tile.shape), np.nan, dtype=np.float32)
+        if not self.reaches:
+            nothing = np.zeros(tile.shape, dtype=bool)
+            return tile, Observed(values, nothing, nothing)
+
+        def read(layer: _Layer) -> tuple[Float32, NDArray[np.bool_]]:
+            with raster_errors(layer.path, self.what):
+                return warp_values(
+                    layer.raster, layer.grid, layer.file, self.sensor, self.lattice, tile, layer.density, self.watch
+                )
+
+        clear = self._clear(tile)
+        if not clear.any():  # the whole tile is masked: its pixels are not worth their bytes
+            return tile, Observed(values, clear, np.ones(tile.shape, dtype=bool))
+        known = np.ones(tile.shape, dtype=bool)
+        for layer, (planes, valid) in zip(self._layers, self._map(read, self._layers), strict=True):
+            known &= valid
+            for band, plane in self._turned(layer, dict(zip(layer.file.bands, planes, strict=True)), tile).items():
+                values[self.sensor.band_index(band)] = plane
+        values[:, ~known] = np.nan
+        return tile, Observed(values, known & clear, known)
+
+    def _clear(self, tile: PixelWindow) -> NDArray[np.bool_]:
+        """Where no mask covers the tile. A mask that lies elsewhere covers it all."""
+        if self.scene.mask is None:
+            return np.ones(tile.shape, dtype=bool)
+        mask = self._mask
+        if mask is None:
+            return np.zeros(tile.shape, dtype=bool)
+        with raster_errors(mask.path, self.what):
+            return warp_clear(mask.raster, mask.grid, self.scene.mask, self.lattice, tile, mask.density, self.watch)
+
+    def _turned(self, layer: _Layer, planes: dict[str, Float32], tile: PixelWindow) -> dict[str, Float32]:
+        if self.sensor.vector is None or not set(self.sensor.vector) <= set(planes):
+            return planes
+        x, y = self.sensor.vector
+        angle = axis_angle(layer.grid.crs_wkt, self.lattice, tile)
+        vx, vy = turn(planes[x], planes[y], angle)
+        return {**planes, x: vx, y: vy}
+
+    def _map(self, read: Callable[[_Layer], T], layers: Sequence[_Layer]) -> list[T]:
+        if self.pool is None or len(layers) == 1 or not any(layer.remote for layer in layers):
+            return [read(layer) for layer in layers]
+        return list(self.pool.map(read, layers))
+
+    @cached_property
+    def _places(self) -> tuple[_Place, ...] | None:
+        try:
+            places = [self._locate(file, file.crs) for file in self.scene.files]
+        except PoisonError as error:
+            self.failure = error
+            raise
+        return tuple(place for place in places if place) if all(places) else None
+
+    @cached_property
+    def _layers(self) -> tuple[_Layer, ...]:
+        with raster_errors(self.scene.files[0].path, self.what), self.watch.on(WAIT):
+            scene = with_true_offset(self.scene)
+        return tuple(self._open(file, place) for file, place in zip(scene.files, self._places or (), strict=True))
+
+    @cached_property
+    def _mask(self) -> _Layer | None:
+        mask = self.scene.mask
+        if mask is None:
+            return None
+        file = FileConfig(path=mask.path, bands={"mask": mask.band})
+        place = self._locate(file, self.scene.files[0].crs)
+        return self._open(file, place) if place else None
+
+    def _locate(self, file: FileConfig, crs: str | None) -> _Place | None:
+        """None if the raster lies elsewhere, which the header alone tells."""
+        with raster_errors(file.path, self.what), self.watch.on(WAIT):
+            header = read_header(file.path, file.variable)
+            self._check(file, header, crs)
+        grid = SourceGrid.of(header, crs if not header.crs_wkt else None)
+        density = grid.density(self.lattice, self.window)
+        if not math.isfinite(density) or not any(grid.parts(self.lattice, self.window, 0.0)):
+            return None
+        level = _overview(header, density) if self.overviews else None
+        if level is not None:
+            grid, density = grid.reduced(header.overviews[level]), density / header.overviews[level]
+        return _Place(file, grid, density, level)
+
+    def _open(self, file: FileConfig, place: _Place) -> _Layer:
+        with raster_errors(file.path, self.what), self.watch.on(WAIT):
+            raster = self.stack.enter_context(open_raster(file.path, file.variable, place.level))
+        self._opened.append(_Layer(file, _Counted(raster), place.grid, place.density))
+        return self._opened[-1]
+
+    def _check(self, file: FileConfig, header: RasterHeader, crs: str | None) -> None:
+        """What a catalogue may have promised and the file does not hold."""
+        highest = max(file.bands.values())
+        if highest > header.count:
+            raise PoisonError(
+                public(file.path), found=f"{header.count} bands", expected=f"band {highest}", fix="drop the scene"
+            )
+        if crs and header.crs_wkt and not same_crs(crs, header.crs_wkt):
+            raise PoisonError(
+                public(file.path),
+                found=f"CRS {CRS.from_user_input(header.crs_wkt).name}",
+                expected=f"{crs}, as the scene says",
+                fix="correct or drop the scene",
+            )
+        if not crs and not header.crs_wkt:
+            raise PoisonError(public(file.path), found="no CRS", fix="add `crs: EPSG:…` to the file, or drop the scene")
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A raster that reaches the window, not open yet. level: of the reduced copy to read, None for the raster."""
+
+    file: FileConfig
+    grid: SourceGrid
+    density: float
+    level: int | None
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """An open raster that reaches the window."""
+
+    file: FileConfig
+    raster: _Counted
+    grid: SourceGrid
+    density: float
+
+    @property
+    def path(self) -> str:
+        return self.file.path
+
+    @property
+    def remote(self) -> bool:
+        return "://" in self.path or self.path.startswith("/vsi")
+
+
+@dataclass
+class _Counted:
+    """A raster that counts the bytes of the pixels that it gives."""
+
+    raster: Raster
+    bytes: int = 0
+
+    def read(self, indexes: Any, *, window: Window) -> NDArray[Any]:
+        out = self.raster.read(indexes, window=window)
+        self.bytes += out.nbytes
+        return out
+
+    def read_masks(self, indexes: Any, *, window: Window) -> NDArray[np.uint8]:
+        return self.raster.read_masks(indexes, window=window)
+
+
+def _overview(header: RasterHeader, density: float) -> int | None:
+    """The coarsest reduced copy that is still at least as fine as the lattice."""
+    fine = [level for level, factor in enumerate(header.overviews) if factor <= density * 1.01]
+    return fine[-1] if fine else None
