@@ -156,6 +156,7 @@ def provenance_of(run: Run, n_glaciers: int) -> Provenance:
             "measure": config.measure.model_dump(mode="json"),
             "buffer_m": config.grid.buffer_m,
             "scenes": [{"id": s.id, "sensor": s.sensor, "date": s.date.isoformat()} for s in config.scenes],
+            "sources": [s.model_dump(mode="json", exclude_none=True) for s in config.sources],
             "code_digest": run.code_digest,
         },
     )

@@ -29,6 +29,7 @@ import obstore.store
 import zarr.storage
 
 from core.errors import ConfigError, PoisonError, RefusedError, SystemicError, TransientError
+from core.sensors.products import access_of
 
 if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
@@ -304,7 +305,8 @@ def zarr_location(
     path = local_path(url)
     if path is not None:
         return zarr.storage.LocalStore(path, read_only=read_only), key
-    return zarr.storage.FsspecStore.from_url(url, read_only=read_only, storage_options=_s3fs_options()), key
+    options = s3fs_options(urlsplit(url).netloc)
+    return zarr.storage.FsspecStore.from_url(url, read_only=read_only, storage_options=options), key
 
 
 class _CheckedStore(zarr.storage.ObjectStore[Any]):
@@ -325,11 +327,16 @@ class _CheckedStore(zarr.storage.ObjectStore[Any]):
         return prototype.buffer.from_bytes(data)  # a shard is not copied
 
 
-def _s3fs_options() -> dict[str, Any]:
-    anonymous = _flag("AWS_NO_SIGN_REQUEST")
+def s3fs_options(bucket: str) -> dict[str, Any]:
+    """What s3fs has to know to read a bucket: endpoint and credentials of the environment, or the archive's own way."""
+    access = access_of(bucket)
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    options: dict[str, Any] = {"anon": anonymous}
-    return {**options, "endpoint_url": endpoint} if endpoint else options
+    options: dict[str, Any] = {"anon": _flag("AWS_NO_SIGN_REQUEST") or access.anonymous}
+    if access.requester_pays:
+        options["requester_pays"] = True
+    if endpoint:
+        return {**options, "endpoint_url": endpoint}
+    return {**options, "client_kwargs": {"region_name": access.region}} if access.region else options
 
 
 def _flag(name: str) -> bool:
@@ -368,7 +375,12 @@ def _open_s3(url: str, aws: tuple[tuple[str, str], ...]) -> obstore.store.S3Stor
     if endpoint:
         options["endpoint"] = endpoint
         client["allow_http"] = endpoint.startswith("http://")
-    if _flag("AWS_NO_SIGN_REQUEST"):
+    access = access_of(urlsplit(url).netloc)
+    if access.region and not endpoint:
+        options["region"] = access.region
+    if access.requester_pays:
+        options["request_payer"] = True
+    if _flag("AWS_NO_SIGN_REQUEST") or access.anonymous:
         options["skip_signature"] = True
     elif env.get("AWS_PROFILE") and "AWS_ACCESS_KEY_ID" not in env:
         from obstore.auth.boto3 import Boto3CredentialProvider

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,11 +32,9 @@ from core.ingest.arrays import open_array
 from core.ingest.constant import CONSTANT, Constant
 from core.objects import refused, steadily
 from core.search.signer import signed
-from core.sensors import Access
-from core.sensors.products import PRODUCTS
+from core.sensors.products import access_of
 
 _RASTER_ERRORS = (RasterioError, CPLE_BaseError, OSError, IcefleetError)
-_ACCESS: dict[str, Access] = {bucket: p.access for p in PRODUCTS for bucket in p.access.buckets}
 _SIGNER = "planetary_computer"  # signs the addresses of its own hosts and no others
 _CACHE_BYTES = 256 << 20
 _TRUE = {"1", "yes", "true", "on"}
@@ -239,11 +238,22 @@ def _gdal_options(name: str) -> dict[str, Any]:
         options["AWS_S3_ENDPOINT"] = parts.netloc + parts.path.rstrip("/")
         options["AWS_HTTPS"] = "NO" if parts.scheme == "http" else "YES"
         options["AWS_VIRTUAL_HOSTING"] = "FALSE"
-    access = _ACCESS.get(name.removeprefix("/vsis3/").split("/", 1)[0]) if name.startswith("/vsis3/") else None
-    if os.environ.get("AWS_NO_SIGN_REQUEST", "").strip().lower() in _TRUE or (access and access.anonymous):
+    access = access_of(name.removeprefix("/vsis3/").split("/", 1)[0] if name.startswith("/vsis3/") else "")
+    if os.environ.get("AWS_NO_SIGN_REQUEST", "").strip().lower() in _TRUE or access.anonymous:
         options["AWS_NO_SIGN_REQUEST"] = "YES"
-    if access and access.requester_pays:
+    if access.requester_pays:
         options["AWS_REQUEST_PAYER"] = "requester"
-    if access and access.region and not endpoint:
+    if access.region and not endpoint:
         options["AWS_REGION"] = access.region
+    if ".earthdata" in (urlsplit(name.removeprefix("/vsicurl/")).hostname or ""):
+        options |= _earthdata_options()
     return options
+
+
+def _earthdata_options() -> dict[str, Any]:
+    """NASA's login: a token in EARTHDATA_TOKEN, or ~/.netrc and the cookies that its redirects hand out."""
+    token = os.environ.get("EARTHDATA_TOKEN")
+    if token:
+        return {"GDAL_HTTP_AUTH": "BEARER", "GDAL_HTTP_BEARER": token}
+    cookies = str(Path(tempfile.gettempdir()) / f"icefleet-earthdata-{os.getpid()}.cookies")
+    return {"GDAL_HTTP_COOKIEFILE": cookies, "GDAL_HTTP_COOKIEJAR": cookies}

@@ -8,11 +8,17 @@ from typing import Any
 
 from core.errors import ConfigError
 from core.models.band_ratio import BandRatio
+from core.models.debris_rule import DebrisRule
 from core.models.null import Null
 from core.models.oracle import Oracle
 from core.models.protocol import Model
 
-MODELS: dict[str, Callable[..., Model]] = {"band_ratio": BandRatio, "null": Null, "oracle": Oracle}
+MODELS: dict[str, Callable[..., Model]] = {
+    "band_ratio": BandRatio,
+    "debris_rule": DebrisRule,
+    "null": Null,
+    "oracle": Oracle,
+}
 
 
 def build_model(name: str, parameters: Mapping[str, Any]) -> Model:

@@ -82,7 +82,7 @@ def address(asset: Mapping[str, Any], buckets: tuple[str, ...], base: str) -> st
 
 
 def absolute(href: str, base: str) -> str:
-    if "://" in href or href.startswith("/") or not base:
+    if "://" in href or not base or (href.startswith("/") and "://" not in base):
         return href
     if base.startswith("s3://"):  # of which urllib does not know that it is hierarchical
         return "s3" + urljoin("http" + base[2:], href)[4:]

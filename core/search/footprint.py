@@ -32,6 +32,14 @@ def block_footprints(blocks: Sequence[Block]) -> NDArray[np.object_]:
     return unwrap_longitudes(out)
 
 
+def block_points(block: Block) -> NDArray[np.object_]:
+    """25 points in lon/lat that stand for the parts of a block."""
+    xmin, ymin, xmax, ymax = block.bounds_m
+    at = (np.arange(5) + 0.5) / 5
+    x, y = np.meshgrid(xmin + at * (xmax - xmin), ymin + at * (ymax - ymin))
+    return np.asarray(shapely.points(*block.zone.unproject_points(x.ravel(), y.ravel())), dtype=object)
+
+
 def request_boxes(footprints: NDArray[np.object_]) -> tuple[Box, ...]:
     """The box around footprints as a catalogue is asked for it: two where they cross 180°.
 

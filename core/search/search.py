@@ -22,7 +22,7 @@ from core.config import Config, SceneConfig, SourceConfig
 from core.errors import ConfigError
 from core.grid import Block
 from core.search.duplicates import Listed, drop_duplicates
-from core.search.footprint import block_footprints, box_geometry, meeting, request_boxes
+from core.search.footprint import block_footprints, block_points, box_geometry, meeting, request_boxes
 from core.search.item import item_boxes, item_geometry
 from core.search.named import TileArchive, cells_of
 from core.search.resolve import Found, Unusable, resolve_item
@@ -160,11 +160,14 @@ def _search_group(config: Config, group: _Group, sources: Sequence[_Source]) -> 
                 rejected[k].append(RejectedScene(source.product.name, _nothing(source, windows)))
     out = []
     for k in range(len(group.blocks)):
-        chosen, left = _choose(listed[k], {s.number: s for s in sources})
+        chosen, left = _choose(listed[k], {s.number: s for s in sources}, group.blocks[k])
         ranked = [*named[k], *chosen]
         if any(registered(s.product.sensor).static for s in sources):  # the order of the sources is all there is
             ranked.sort(key=lambda pair: pair[0])
-        scenes = list({scene.id: scene for _, scene in reversed(ranked)}.values())[::-1]
+        unique: dict[str, SceneConfig] = {}
+        for _, scene in ranked:
+            unique.setdefault(scene.id, scene)
+        scenes = list(unique.values())
         left += [RejectedScene(s.id, f"beyond the {MAX_SCENES} that a tile can name") for s in scenes[MAX_SCENES:]]
         reasons = sorted({*rejected[k], *left}, key=lambda r: (r.id, r.reason))
         out.append(BlockScenes(tuple(scenes[:MAX_SCENES]), tuple(reasons)))
@@ -206,8 +209,10 @@ def _windows(config: Config, source: _Source, region: str) -> list[Window]:
     return [season_windows(region, year, wanted.season) for year in sorted(set(wanted.years or [config.year]))]
 
 
-def _choose(listed: Sequence[Listed], sources: Mapping[int, _Source]) -> tuple[list[SceneConfig], list[RejectedScene]]:
-    """(the scenes of a block, preferred first; the others with the reason)."""
+def _choose(
+    listed: Sequence[Listed], sources: Mapping[int, _Source], block: Block
+) -> tuple[list[_Ranked], list[RejectedScene]]:
+    """(the scenes of a block, preferred first, each with the number of its source; the others with the reason)."""
     kept, rejected = drop_duplicates(listed)
     by_source: dict[int, list[Listed]] = defaultdict(list)
     for one in kept:
@@ -220,10 +225,25 @@ def _choose(listed: Sequence[Listed], sources: Mapping[int, _Source]) -> tuple[l
     chosen: list[Listed] = []
     for number, own in by_source.items():
         own.sort(key=_preference)
-        most = sources[number].config.max_scenes
-        rejected += [RejectedScene(one.found.scene.id, f"beyond the {most} least cloudy") for one in own[most:]]
-        chosen += own[:most]
+        count = sources[number].config.max_scenes
+        order = _spread(own, block) if len(own) > count else range(len(own))
+        chosen += [own[k] for k in order[:count]]
+        rejected += [RejectedScene(own[k].found.scene.id, f"beyond the {count} least cloudy") for k in order[count:]]
     return [(one.source, one.found.scene) for one in sorted(chosen, key=_preference)], rejected
+
+
+def _spread(own: Sequence[Listed], block: Block) -> Sequence[int]:
+    """Order in which to take scenes, preferred first, but so that no part of the block goes short of them.
+
+    A scene's turn is how many before it already show the part of the block that has least: where a block lies on four
+    tiles, the clear ones of one tile would otherwise take every place.
+    """
+    shows = np.array([np.isin(np.arange(len(own)), k) for k in meeting([o.ground for o in own], block_points(block))]).T
+    seen, turns = np.zeros(shows.shape[1], dtype=np.int64), []
+    for part in shows:
+        turns.append(seen[part].min() if part.any() else len(own))
+        seen += part
+    return sorted(range(len(own)), key=lambda k: (turns[k], k))
 
 
 def _preference(one: Listed) -> tuple[float, float, str]:

@@ -24,8 +24,7 @@ from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
 from fsspec.implementations.local import LocalFileSystem
 
 from core.errors import ConfigError, IcefleetError, PoisonError, RefusedError, TransientError
-from core.objects import _s3fs_options, refused, steadily
-from core.sensors.products import PRODUCTS
+from core.objects import refused, s3fs_options, steadily
 
 BLOCK_BYTES = 64 << 10  # reads below this size come in blocks, which is what the scattered headers of HDF5 need
 _CACHED_BLOCKS = 256
@@ -60,35 +59,17 @@ def suffix(url: str) -> str:
 def filesystem(url: str, *, asynchronous: bool = False) -> Any:
     """The fsspec file system of a URL. One per process and set of credentials; asynchronous: for Zarr's event loop."""
     kind = scheme(url)
-    options: tuple[tuple[str, Any], ...] = ()
-    if kind == "s3":
-        bucket = url.removeprefix("s3://").split("/", 1)[0]
-        options = tuple(sorted((k, v) for k, v in _s3_options(bucket).items()))
+    bucket = url.removeprefix("s3://").split("/", 1)[0] if kind == "s3" else ""
     aws = tuple(sorted((k, v) for k, v in os.environ.items() if k.startswith("AWS_")))
-    return _filesystem(kind, options, aws, os.getpid(), asynchronous)
-
-
-def _s3_options(bucket: str) -> dict[str, Any]:
-    options = _s3fs_options()
-    access = next((p.access for p in PRODUCTS if bucket in p.access.buckets), None)
-    if access is not None and "endpoint_url" not in options:
-        options["anon"] = options["anon"] or access.anonymous
-        options["requester_pays"] = access.requester_pays
-        if access.region:
-            options["region"] = access.region
-    return options
+    return _filesystem(kind, bucket, aws, os.getpid(), asynchronous)
 
 
 @lru_cache(maxsize=64)
-def _filesystem(
-    kind: str, options: tuple[tuple[str, Any], ...], _aws: tuple[tuple[str, str], ...], _pid: int, asynchronous: bool
-) -> Any:
+def _filesystem(kind: str, bucket: str, _aws: tuple[tuple[str, str], ...], _pid: int, asynchronous: bool) -> Any:
     if kind == "file":
         local = LocalFileSystem(skip_instance_cache=True)
         return AsyncFileSystemWrapper(local, asynchronous=True) if asynchronous else local
-    named = dict(options)
-    if "region" in named:
-        named["client_kwargs"] = {"region_name": named.pop("region")}
+    named = s3fs_options(bucket) if bucket else {}
     # Listings are not kept, for they would outlive the objects. The instances are kept here, because fsspec's own cache
     # does not know of credentials in the environment.
     return fsspec.filesystem(

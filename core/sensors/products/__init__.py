@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.errors import ConfigError
-from core.sensors.product import Product
+from core.sensors.product import Access, Product
 from core.sensors.products.elevation import ELEVATION
 from core.sensors.products.hls import HLS
 from core.sensors.products.landsat import LANDSAT
@@ -14,6 +14,7 @@ from core.sensors.sensor import nearest
 
 PRODUCTS: tuple[Product, ...] = (*SENTINEL2, *LANDSAT, *HLS, *SENTINEL1, *ELEVATION, *MOTION)
 _BY_NAME = {entry.name: entry for entry in PRODUCTS}
+_BY_BUCKET = {bucket: entry.access for entry in PRODUCTS for bucket in entry.access.buckets}
 
 
 def product(name: str) -> Product:
@@ -21,3 +22,8 @@ def product(name: str) -> Product:
     if name not in _BY_NAME:
         raise ConfigError(f"product {name!r}", found="no such product", fix=nearest(name, _BY_NAME))
     return _BY_NAME[name]
+
+
+def access_of(bucket: str) -> Access:
+    """How a bucket is read: in its own way if it belongs to a public archive, else as the environment says."""
+    return _BY_BUCKET.get(bucket, Access())

@@ -133,7 +133,7 @@ def test_an_orbit_that_was_not_flown_is_left_out_and_zeros_are_no_values(archive
 
 
 def test_no_more_than_one_tile_is_ever_read_for_one(archive):
-    path, made = archive
+    path, _ = archive
     with h5py.File(path) as file:
         of_tile = {name: sum(d.nbytes for d in group.values()) for name, group in file.items()}
     with open_tiles(str(path)) as tiles:

@@ -202,6 +202,20 @@ def test_cloudy_unusable_and_surplus_scenes_are_rejected_with_the_reason(tmp_pat
     assert rejected["32TMS_u"].startswith("asset of band swir1 missing: has blue")
 
 
+def test_the_clear_scenes_of_one_tile_do_not_take_every_place(tmp_path):
+    west, south, east, north = shapely.bounds(block_footprints([ALETSCH])[0])
+    left, right = (
+        (west - 1, south - 1, (west + east) / 2, north + 1),
+        ((west + east) / 2, south - 1, east + 1, north + 1),
+    )
+    days = range(1, 7)
+    items = [make_item(f"32TLS_{d}", left, f"2020-08-{d:02d}T10:00:00Z", cloud=1.0 * d) for d in days]
+    items += [make_item(f"32TMS_{d}", right, f"2020-08-{d:02d}T10:00:00Z", cloud=40.0 + d) for d in days]
+    scenes, rejected = of_catalog(tmp_path, items, max_scenes=4)
+    assert scenes == ["32TLS_1", "32TLS_2", "32TMS_1", "32TMS_2"]
+    assert set(rejected.values()) == {"beyond the 4 least cloudy"}
+
+
 def test_a_reprocessed_acquisition_replaces_the_older_one_though_its_clock_moved(tmp_path):
     items = [
         make_item("32TMS_old", WIDE, "2020-08-15T10:20:30Z", cloud=5.0, **{"s2:processing_baseline": "02.14"}),

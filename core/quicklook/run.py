@@ -1,7 +1,6 @@
-"""Quicklooks: pictures of a run, for people who would rather look.
+"""Pictures of a published run: one PNG per region and zone.
 
-One PNG per region and zone: the scene in true (or false) colour, the outlines of the inventory and those that were
-mapped. Drawn from the tile store and the release, decimated while reading, so the size of the region does not matter.
+The scene in true (or false) colour, the outlines of the inventory and those that were mapped.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ import matplotlib
 import numpy as np
 import shapely
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from numpy.typing import NDArray
 
 from core.grid import Lattice, PixelWindow, Zone
 from core.layout import ReleaseLayout, RunLayout
 from core.objects import Objects
+from core.quicklook.marks import draw_outlines, scale_bar
+from core.quicklook.thumbnail import thumbnail
 from core.release import read_manifest
 from core.release.schema import AREA
 from core.run import Run
@@ -92,9 +91,9 @@ def _draw(run: Run, zone: Zone, old: gpd.GeoDataFrame, new: gpd.GeoDataFrame, pa
     axes = figure.subplots()
     xmin, ymin, xmax, ymax = _background(run, lattice, window, axes)
     for shapes, colour, width in ((before, _OLD, 0.9), (hidden, _HIDDEN, 0.9), (after, _NEW, 1.1)):
-        axes.add_collection(LineCollection(_lines(shapes), colors=colour, linewidths=width))
+        draw_outlines(axes, shapes, colour, width)
     axes.set(xlim=(xmin, xmax), ylim=(ymin, ymax), aspect="equal", xticks=[], yticks=[])
-    _scale_bar(axes, xmin, ymin, xmax - xmin)
+    scale_bar(axes, xmin, ymin, xmax - xmin)
     region = str(old["o1region"].iloc[0])
     said = "SIMULATED data · " if run.config.simulated else ""
     axes.set_title(
@@ -122,13 +121,16 @@ def _background(run: Run, lattice: Lattice, window: PixelWindow, axes: Axes) -> 
     colour = set(_RGB) <= set(entry.band_names)
     source = Lattice(lattice.zone, run.resolution(need.sensor))
     have = source.cover(lattice.bounds_m(window))
-    image = _decimated(run, source, have, need.sensor, _RGB if colour else entry.band_names[:1])
+    store = TileStore(run.config.tiles, run.config.storage.backend)
+    bands = _RGB if colour else entry.band_names[:1]
+    picture = thumbnail(store, run.config.epoch_of(need.sensor), source, need.sensor, have, bands, MOST_PX)
+    image = picture.values
     seen = np.asarray(np.isfinite(image).all(axis=0))
     low, high = np.nanpercentile(image, [1, 98]) if seen.any() else (0.0, 1.0)
     shown = np.clip((image - low) / max(1e-9, high - low), 0, 1) ** 0.7
     shown = np.where(seen, shown, 0.85)
     rgb = np.moveaxis(shown if colour else np.repeat(shown, 3, axis=0), 0, -1)
-    xmin, ymin, xmax, ymax = source.bounds_m(have)
+    xmin, xmax, ymin, ymax = picture.extent_m
     axes.imshow(rgb, extent=(xmin, xmax, ymin, ymax), interpolation="bilinear")
     if not seen.any():
         return xmin, ymin, xmax, ymax
@@ -143,34 +145,3 @@ def _background(run: Run, lattice: Lattice, window: PixelWindow, axes: Axes) -> 
         min(xmax, east + room),
         min(ymax, north + room),
     )
-
-
-def _decimated(
-    run: Run, source: Lattice, window: PixelWindow, name: str, bands: tuple[str, ...]
-) -> NDArray[np.float32]:
-    """Every k-th pixel of a window, at most MOST_PX a side, read a strip at a time."""
-    store = TileStore(run.config.tiles, run.config.storage.backend)
-    step = max(1, -(-max(window.shape) // MOST_PX))
-    strips = []
-    height = step * max(1, 256 // step)
-    for row0 in range(window.row0, window.row1, height):
-        strip = PixelWindow(row0, min(row0 + height, window.row1), window.col0, window.col1)
-        read = store.read(run.config.epoch_of(name), source.zone, name, strip, bands)
-        strips.append(read.values[:, ::step, ::step])
-    return np.concatenate(strips, axis=1)
-
-
-def _lines(shapes: NDArray[np.object_]) -> list[NDArray[np.float64]]:
-    rings = shapely.get_rings(shapely.get_parts(shapes))
-    xy, of = shapely.get_coordinates(rings, return_index=True)
-    return np.split(xy, np.flatnonzero(np.diff(of)) + 1) if len(xy) else []
-
-
-def _scale_bar(axes: Axes, x: float, y: float, width_m: float) -> None:
-    length = 10 ** np.floor(np.log10(width_m / 4))
-    length *= next(f for f in (5, 2, 1) if f * length <= width_m / 4)
-    x, y = x + width_m * 0.03, y + width_m * 0.03
-    axes.plot([x, x + length], [y, y], color="white", linewidth=4, solid_capstyle="butt")
-    axes.plot([x, x + length], [y, y], color="black", linewidth=2, solid_capstyle="butt")
-    axes.text(x + length / 2, y + width_m * 0.01, f"{length / 1000:g} km", ha="center", fontsize=8, color="black",
-              bbox={"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 1})  # fmt: skip
