@@ -144,9 +144,25 @@ class Bars:
     def __exit__(self, *_: object) -> None:
         self._bars.stop()
 
+    def follow(self, stage: str) -> Callable[[int, int], None]:
+        """A bar for what is no unit of the plan; the callback takes (done, all), from the thread of the console."""
+
+        def on(done: int, total: int) -> None:
+            if stage not in self._task:
+                self._task[stage] = self._bars.add_task(stage, total=total, trouble="")
+            self._bars.update(self._task[stage], completed=done, total=total)
+            now = time.monotonic()
+            if self._quiet or errors.is_terminal or not (done == total or now - self._said > self.PLAIN_EVERY_S):
+                return
+            self._said = now
+            errors.print(f"{stage} {done}/{total} · {now - self._began:.0f} s")
+
+        return on
+
     def announce(self, total: Counter[str], by_region: Mapping[tuple[str, str], int] | None = None) -> Callback:
         """Bars for the stages in `total`; returns the callback that moves them. by_region: (stage, region) → units."""
         self._total = total
+        self._began = self._said = time.monotonic()
         self._region_total = {r: n for (stage, r), n in sorted((by_region or {}).items()) if stage == "map"}
         for stage, n in total.items():
             self._task[stage] = self._bars.add_task(stage, total=n, trouble="")

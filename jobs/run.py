@@ -73,10 +73,10 @@ def with_executor(config: Config, executor: str | None) -> Config:
 
 
 def execute(prepared: Prepared, *, ingest_only: bool = False, limit: int | None = None, quiet: bool = False) -> Driven:
-    """Write the plan and do what is left, with progress bars."""
-    prepared.write()
+    """Write the plan, search the sources and do what is left, with progress bars."""
     regions = regions_of(prepared)
     with Bars(quiet) as bars:
+        prepared.write(bars.follow("search"))
         return drive(prepared.run.url, regions, bars.announce, ingest_only=ingest_only, limit=limit)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import cached_property
 from types import TracebackType
 
@@ -19,15 +19,16 @@ from core.config import Config, SceneConfig
 from core.grid import Block, Lattice, PixelWindow
 from core.ingest.composite import RANKED, STRATEGIES, TILE_PX, Composite
 from core.ingest.observe import Observer
+from core.ingest.raster import read_header, remote
 from core.ingest.recipe import composite_of, native_res_m, scenes_of
 from core.ingest.score import LOOK_M, cost, glacier_pixels, score
 from core.search.store import BlockScenes
 from core.sensors import sensor as registered
-from core.stopwatch import Stopwatch
+from core.stopwatch import WAIT, Stopwatch
 from core.terrain import slope_deg
 from core.tiles import MAX_SCENES, RejectedScene, SceneRef, SceneScore
 
-_READERS = 8  # files of one scene, side by side
+_READERS = 8  # files, side by side
 
 
 class BlockComposer:
@@ -51,7 +52,7 @@ class BlockComposer:
         self.lattice = Lattice(block.zone, native_res_m(config, sensor))
         self.window = self.lattice.block_window(block)
         self._outlines_m, self._unusable = outlines_m, tuple(unusable)
-        self._listed, self._found = scenes_of(config, sensor), found or BlockScenes((), ())
+        self._listed, self._found = scenes_of(config, sensor), _not_listed(found, scenes_of(config, sensor))
         self._stack = ExitStack()
         self._pool = ThreadPoolExecutor(_READERS)
         self._looks: list[Observer] = []
@@ -153,8 +154,10 @@ class BlockComposer:
     @cached_property
     def _all(self) -> list[Observer]:
         without = {scene.id for scene in self._unusable}
-        listed = [*self._listed, *self._found.scenes]
-        return [self._observer(scene, self.lattice) for scene in listed if scene.id not in without]
+        scenes = [scene for scene in [*self._listed, *self._found.scenes] if scene.id not in without]
+        with self.watch.on(WAIT):
+            list(self._pool.map(_fetch_header, {file.path for s in scenes for file in s.files if not file.variable}))
+        return [self._observer(scene, self.lattice) for scene in scenes]
 
     @cached_property
     def _candidates(self) -> list[Observer]:
@@ -189,3 +192,18 @@ class BlockComposer:
         what = f"scene {scene.id}, block {self.block.name}"
         window = lattice.block_window(self.block)
         return Observer(scene, self.sensor, lattice, window, what, self._stack, self.watch, self._pool, overviews)
+
+
+def _not_listed(found: BlockScenes | None, listed: Sequence[SceneConfig]) -> BlockScenes:
+    """What was found, less what the configuration lists as well: there it says how the scene is to be read."""
+    if found is None:
+        return BlockScenes((), ())
+    known = {scene.id for scene in listed}
+    return BlockScenes(tuple(scene for scene in found.scenes if scene.id not in known), found.rejected)
+
+
+def _fetch_header(path: str) -> None:
+    """Into the memory of `read_header`, for many files at once; who needs it meets the error."""
+    if remote(path):
+        with suppress(Exception):
+            read_header(path)

@@ -8,7 +8,8 @@ asked for, so tiles that are stored and tiles that are made when they are read a
 - `least_snow`: of all scenes the one with the lowest NDSI there, as seasonal snow only ever raises it; a pixel bright
   both in blue and in SWIR is thin or missed cloud, whose NDSI is low too, and comes last.
 - `median`: the median of each band; the scene is the one whose values are nearest to it.
-- `mosaic`: the scenes are pieces of one raster; pieces that meet in a pixel share it by weight, so there is no seam.
+- `mosaic`: the scenes are pieces of one raster; pieces that meet in a pixel share it by weight, so there is no seam,
+  and the scene is the one of most weight.
 """
 
 from __future__ import annotations
@@ -61,38 +62,51 @@ def least_snow(scenes: Sequence[Observer], sensor: Sensor, tile: PixelWindow) ->
 
 
 def median(scenes: Sequence[Observer], sensor: Sensor, tile: PixelWindow) -> Composite:
-    """Of the first `MEDIAN_SCENES` scenes that observed anything of the tile."""
+    """Of the first `MEDIAN_SCENES` scenes that observed the pixel."""
     stack: list[Float32] = []
-    index: list[int] = []
+    index: list[NDArray[np.uint8]] = []
+    count = np.zeros(tile.shape, dtype=np.uint8)
     for k, scene in enumerate(scenes, start=1):
-        if len(stack) == MEDIAN_SCENES:
+        if (count == MEDIAN_SCENES).all():
             break
-        if scene.reaches:
-            seen = scene.observe(tile)
-            if seen.valid.any():
-                stack.append(np.where(seen.valid, seen.values, np.float32(np.nan)))
-                index.append(k)
+        if not scene.reaches:
+            continue
+        seen = scene.observe(tile)
+        new = seen.valid & (count < MEDIAN_SCENES)
+        count += new
+        if not new.any():
+            continue
+        if len(stack) < MEDIAN_SCENES:
+            stack.append(np.where(new, seen.values, np.float32(np.nan)))
+            index.append(np.where(new, np.uint8(k), np.uint8(0)))
+            continue
+        for values, number in zip(stack, index, strict=True):  # into the gaps of those before
+            here = new & (number == 0)
+            np.copyto(values, seen.values, where=here)
+            number[here] = k
+            new &= ~here
     if not stack:
         return _empty(sensor, tile)
     values, nearest = _median(np.stack(stack))
-    number = np.concatenate([[0], index]).astype(np.uint8)[nearest + 1]
-    return values, number
+    number = np.take_along_axis(np.stack(index), np.maximum(nearest, 0)[None], axis=0)[0]
+    return values, np.where(nearest >= 0, number, np.uint8(0))
 
 
 def mosaic(scenes: Sequence[Observer], sensor: Sensor, tile: PixelWindow) -> Composite:
     """A pixel is observed where the pieces together carry at least half of its weight."""
     values, number = _empty(sensor, tile)
-    total, most = np.zeros(tile.shape, np.float32), np.zeros(tile.shape, np.float32)
-    sums = np.zeros_like(values)
+    covered, most = np.zeros(tile.shape, np.float32), np.zeros(tile.shape, np.float32)
+    sums, total = np.zeros_like(values), np.zeros_like(values)
     for k, scene in enumerate(scenes, start=1):
         if scene.reaches:
             part, weight = scene.sums(tile)
             sums += part
-            total += weight
+            total[[band in scene.bands for band in sensor.band_names]] += weight
+            covered += weight
             number[weight > most] = k
             np.maximum(most, weight, out=most)
-    enough = total >= 0.5
-    np.divide(sums, total, out=values, where=enough)
+    enough = covered >= 0.5
+    np.divide(sums, total, out=values, where=enough & (total > 0))
     if sensor.resampling == "decibel":
         values = np.float32(10.0) * np.log10(values)
     number[~enough] = 0
@@ -114,12 +128,15 @@ def _empty(sensor: Sensor, tile: PixelWindow) -> Composite:
 
 
 def _snow(values: Float32, sensor: Sensor) -> Float32:
-    """NDSI where it can be told, 2 above it where it is likely cloud, 9 where it cannot be told: (h, w)."""
+    """NDSI where it can be told, 2 above it where it is likely cloud, 9 where it cannot be told: (h, w).
+
+    Corrected for the atmosphere, shadow comes out below 0, which is no NDSI of −1.
+    """
     names = sensor.band_names
     if not {"blue", "green", "swir1"} <= set(names):
         return np.full(values.shape[1:], 9.0, dtype=np.float32)
-    blue, green, swir = (values[names.index(band)] for band in ("blue", "green", "swir1"))
-    ndsi = np.clip((green - swir) / np.maximum(green + swir, np.float32(1e-4)), -1, 1)
+    blue, green, swir = (np.maximum(values[names.index(band)], 0) for band in ("blue", "green", "swir1"))
+    ndsi = (green - swir) / np.maximum(green + swir, np.float32(1e-4))
     cloud = (blue > CLOUD_BLUE) & (swir > CLOUD_SWIR)
     return np.where(np.isfinite(ndsi), ndsi + np.float32(2.0) * cloud, np.float32(9.0)).astype(np.float32)
 

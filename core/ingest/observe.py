@@ -7,6 +7,7 @@ over a network. What GDAL or an archive raises names the scene, the file and the
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import ExitStack
@@ -23,13 +24,14 @@ from core.config import FileConfig, SceneConfig
 from core.errors import PoisonError
 from core.grid import Lattice, PixelWindow
 from core.ingest.offset import with_true_offset
-from core.ingest.raster import Raster, RasterHeader, open_raster, public, raster_errors, read_header, same_crs
+from core.ingest.raster import Raster, RasterHeader, open_raster, public, raster_errors, read_header, remote, same_crs
 from core.ingest.vector import axis_angle, turn
 from core.ingest.warp import SourceGrid, tiles_of, warp_clear, warp_sums, warp_values
 from core.sensors import Sensor
-from core.stopwatch import WAIT, Stopwatch
+from core.stopwatch import WAIT, WARP, Stopwatch
 from core.tiles import SceneRef
 
+S = TypeVar("S")
 T = TypeVar("T")
 Float32 = NDArray[np.float32]
 
@@ -37,7 +39,8 @@ Float32 = NDArray[np.float32]
 @dataclass(frozen=True)
 class Observed:
     """A tile of a scene. values: (band, h, w) in the order of the sensor, NaN for bands that the scene lacks and where
-    it is not valid; valid: (h, w), all of its bands are valid and no mask covers them; known: as valid, masks aside."""
+    it is not valid; valid: (h, w), all of its bands are valid and no mask covers them; known: as valid, masks aside,
+    and everywhere in a piece that a mask covers as a whole, whose pixels are then not read but for a look."""
 
     values: Float32
     valid: NDArray[np.bool_]
@@ -125,16 +128,24 @@ class Observer:
         weights = np.zeros(tile.shape, dtype=np.float32)
         for part in self._parts(tile):
             where = part.slices(tile)
-            least = np.full(part.shape, np.inf, dtype=np.float32)
-            for layer in self._layers:
+
+            def read(layer: _Layer, watch: Stopwatch, part: PixelWindow = part) -> tuple[Float32, Float32]:
                 with raster_errors(layer.path, self.what):
-                    values, weight = warp_sums(
-                        layer.raster, layer.grid, layer.file, self.sensor, self.lattice, part, layer.density, self.watch
+                    return warp_sums(
+                        layer.raster, layer.grid, layer.file, self.sensor, self.lattice, part, layer.density, watch
                     )
+
+            layers = self._layers if self.reaches else ()
+            pieces = self._each(read, layers)
+            if not pieces:
+                continue
+            least = np.minimum.reduce([weight for _, weight in pieces])
+            for layer, (values, weight) in zip(layers, pieces, strict=True):
+                # A file that knows more of a pixel than the others must not count for more than they do.
+                values *= np.divide(least, weight, out=np.zeros_like(least), where=weight > 0)
                 for band, plane in self._turned(layer, dict(zip(layer.file.bands, values, strict=True)), part).items():
                     sums[self.sensor.band_index(band)][where] = plane
-                least = np.minimum(least, weight)
-            weights[where] = np.where(np.isfinite(least), least, 0)
+            weights[where] = least
         return sums, weights
 
     def _parts(self, tile: PixelWindow) -> list[PixelWindow]:
@@ -149,17 +160,17 @@ class Observer:
             nothing = np.zeros(tile.shape, dtype=bool)
             return tile, Observed(values, nothing, nothing)
 
-        def read(layer: _Layer) -> tuple[Float32, NDArray[np.bool_]]:
+        def read(layer: _Layer, watch: Stopwatch) -> tuple[Float32, NDArray[np.bool_]]:
             with raster_errors(layer.path, self.what):
                 return warp_values(
-                    layer.raster, layer.grid, layer.file, self.sensor, self.lattice, tile, layer.density, self.watch
+                    layer.raster, layer.grid, layer.file, self.sensor, self.lattice, tile, layer.density, watch
                 )
 
         clear = self._clear(tile)
-        if not clear.any():  # the whole tile is masked: its pixels are not worth their bytes
+        if not clear.any() and not self.overviews:  # all masked: its pixels are not worth their bytes
             return tile, Observed(values, clear, np.ones(tile.shape, dtype=bool))
         known = np.ones(tile.shape, dtype=bool)
-        for layer, (planes, valid) in zip(self._layers, self._map(read, self._layers), strict=True):
+        for layer, (planes, valid) in zip(self._layers, self._each(read, self._layers), strict=True):
             known &= valid
             for band, plane in self._turned(layer, dict(zip(layer.file.bands, planes, strict=True)), tile).items():
                 values[self.sensor.band_index(band)] = plane
@@ -184,15 +195,30 @@ class Observer:
         vx, vy = turn(planes[x], planes[y], angle)
         return {**planes, x: vx, y: vy}
 
-    def _map(self, read: Callable[[_Layer], T], layers: Sequence[_Layer]) -> list[T]:
-        if self.pool is None or len(layers) == 1 or not any(layer.remote for layer in layers):
-            return [read(layer) for layer in layers]
-        return list(self.pool.map(read, layers))
+    def _each(self, act: Callable[[S, Stopwatch], T], files: Sequence[S]) -> list[T]:
+        """act on each file, side by side where one of them comes over a network."""
+        if self.pool is None or len(files) < 2 or not any(remote(file.path) for file in self.scene.files):
+            return [act(file, self.watch) for file in files]
+        watches = [Stopwatch() for _ in files]
+
+        def timed(file: S, watch: Stopwatch) -> T:
+            with watch.on(WARP):
+                return act(file, watch)
+
+        began = time.perf_counter()
+        with self.watch.on(WAIT):
+            done = list(self.pool.map(timed, files, watches))
+        warp, wait = (sum(watch.seconds.get(name, 0.0) for watch in watches) for name in (WARP, WAIT))
+        self.watch.move(WAIT, WARP, (time.perf_counter() - began) * warp / max(warp + wait, 1e-9))
+        return done
 
     @cached_property
     def _places(self) -> tuple[_Place, ...] | None:
+        def locate(file: FileConfig, watch: Stopwatch) -> _Place | None:
+            return self._locate(file, file.crs, watch)
+
         try:
-            places = [self._locate(file, file.crs) for file in self.scene.files]
+            places = self._each(locate, self.scene.files)
         except PoisonError as error:
             self.failure = error
             raise
@@ -200,9 +226,13 @@ class Observer:
 
     @cached_property
     def _layers(self) -> tuple[_Layer, ...]:
-        with raster_errors(self.scene.files[0].path, self.what), self.watch.on(WAIT):
-            scene = with_true_offset(self.scene)
-        return tuple(self._open(file, place) for file, place in zip(scene.files, self._places or (), strict=True))
+        with self.watch.on(WAIT):
+            scene = with_true_offset(self.scene, self.what)
+
+        def opened(pair: tuple[FileConfig, _Place], watch: Stopwatch) -> _Layer:
+            return self._open(*pair, watch)
+
+        return tuple(self._each(opened, list(zip(scene.files, self._places or (), strict=True))))
 
     @cached_property
     def _mask(self) -> _Layer | None:
@@ -210,12 +240,12 @@ class Observer:
         if mask is None:
             return None
         file = FileConfig(path=mask.path, bands={"mask": mask.band})
-        place = self._locate(file, self.scene.files[0].crs)
-        return self._open(file, place) if place else None
+        place = self._locate(file, self.scene.files[0].crs, self.watch)
+        return self._open(file, place, self.watch) if place else None
 
-    def _locate(self, file: FileConfig, crs: str | None) -> _Place | None:
+    def _locate(self, file: FileConfig, crs: str | None, watch: Stopwatch) -> _Place | None:
         """None if the raster lies elsewhere, which the header alone tells."""
-        with raster_errors(file.path, self.what), self.watch.on(WAIT):
+        with raster_errors(file.path, self.what), watch.on(WAIT):
             header = read_header(file.path, file.variable)
             self._check(file, header, crs)
         grid = SourceGrid.of(header, crs if not header.crs_wkt else None)
@@ -227,11 +257,12 @@ class Observer:
             grid, density = grid.reduced(header.overviews[level]), density / header.overviews[level]
         return _Place(file, grid, density, level)
 
-    def _open(self, file: FileConfig, place: _Place) -> _Layer:
-        with raster_errors(file.path, self.what), self.watch.on(WAIT):
+    def _open(self, file: FileConfig, place: _Place, watch: Stopwatch) -> _Layer:
+        with raster_errors(file.path, self.what), watch.on(WAIT):
             raster = self.stack.enter_context(open_raster(file.path, file.variable, place.level))
-        self._opened.append(_Layer(file, _Counted(raster), place.grid, place.density))
-        return self._opened[-1]
+        layer = _Layer(file, _Counted(raster), place.grid, place.density)
+        self._opened.append(layer)
+        return layer
 
     def _check(self, file: FileConfig, header: RasterHeader, crs: str | None) -> None:
         """What a catalogue may have promised and the file does not hold."""
@@ -273,10 +304,6 @@ class _Layer:
     @property
     def path(self) -> str:
         return self.file.path
-
-    @property
-    def remote(self) -> bool:
-        return "://" in self.path or self.path.startswith("/vsi")
 
 
 @dataclass

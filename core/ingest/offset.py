@@ -3,7 +3,8 @@
 Sentinel-2 counts carry +1000 since processing baseline 04.00, archives have taken it away again in some scenes and
 not in others, and the flags that say which are known to lie. Dark ground does not: every scene over mountains has
 shadow or open water. Looked at in the coarsest reduced copy of the whole scene, so that every block and every worker
-comes to the same verdict; between clear dark and clear bright the metadata stand.
+comes to the same verdict; between clear dark and clear bright the metadata stand. Pixels beside nodata are left out,
+because there a reduced copy may be a mixture with it.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from functools import lru_cache
 
 import numpy as np
 from rasterio.windows import Window
+from scipy.ndimage import binary_erosion
 
 from core.config import SceneConfig
-from core.ingest.raster import open_raster, read_header
+from core.ingest.raster import open_raster, raster_errors, read_header
 from core.sensors import OffsetTrap
 from core.sensors.products import product
 
@@ -22,12 +24,12 @@ _FEWEST = 1000  # valid pixels: of fewer a percentile says nothing
 _MOST_PX = 1100  # along a side of the reduced copy that is read
 
 
-def with_true_offset(scene: SceneConfig) -> SceneConfig:
+def with_true_offset(scene: SceneConfig, what: str) -> SceneConfig:
     """The scene with the offset that its dark pixels prove; itself where they prove nothing or agree.
 
-    Raises the errors of `core.ingest.raster`.
+    what: who asks. Raises the errors of `core.ingest.raster`, naming the file and `what`.
     """
-    found = true_dn_offset(scene)
+    found = true_dn_offset(scene, what)
     if found == scene.dn_offset:
         return scene
     change = found - scene.dn_offset
@@ -35,12 +37,12 @@ def with_true_offset(scene: SceneConfig) -> SceneConfig:
     return scene.model_copy(update={"files": files, "dn_offset": found})
 
 
-def true_dn_offset(scene: SceneConfig) -> int:
+def true_dn_offset(scene: SceneConfig, what: str) -> int:
     """Counts to take away from this scene's DN: 0 or the offset of its product."""
     trap = product(scene.product).offset_trap if scene.product else None
     if trap is None:
         return scene.dn_offset
-    dark = darkest_dn(scene, trap)
+    dark = darkest_dn(scene, trap, what)
     if dark is None:
         return scene.dn_offset
     if dark < trap.absent_below:
@@ -48,14 +50,14 @@ def true_dn_offset(scene: SceneConfig) -> int:
     return trap.dn if dark > trap.present_above else scene.dn_offset
 
 
-def darkest_dn(scene: SceneConfig, trap: OffsetTrap) -> float | None:
+def darkest_dn(scene: SceneConfig, trap: OffsetTrap, what: str) -> float | None:
     """The lowest of the percentiles of DN in the trap's bands; None if none has enough valid pixels."""
-    found = [
-        dark
-        for file in scene.files
-        for band, number in file.bands.items()
-        if band in trap.bands and (dark := _percentile(file.path, number, file.nodata, trap.percentile)) is not None
-    ]
+    found: list[float] = []
+    for file in scene.files:
+        for number in [number for band, number in file.bands.items() if band in trap.bands]:
+            with raster_errors(file.path, what):
+                dark = _percentile(file.path, number, file.nodata, trap.percentile)
+            found += [] if dark is None else [dark]
     return min(found, default=None)
 
 
@@ -74,4 +76,5 @@ def _percentile(path: str, number: int, nodata: float | None, percent: float) ->
     with open_raster(path, overview=level) as raster:
         dn = raster.read(number, window=window)
         known = raster.read_masks(number, window=window) > 0 if nodata is None else dn != nodata
+    known = binary_erosion(known, np.ones((3, 3)), border_value=1)
     return float(np.percentile(dn[known], percent)) if np.count_nonzero(known) >= _FEWEST else None

@@ -15,11 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from urllib.parse import urlsplit
 
 import numpy as np
 import rasterio
+import tifffile
 from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS
@@ -33,6 +34,7 @@ from core.ingest.constant import CONSTANT, Constant
 from core.objects import refused, steadily
 from core.search.signer import signed
 from core.sensors.products import access_of
+from core.virtual.files import RangeFile
 
 _RASTER_ERRORS = (RasterioError, CPLE_BaseError, OSError, IcefleetError)
 _SIGNER = "planetary_computer"  # signs the addresses of its own hosts and no others
@@ -45,11 +47,10 @@ _REFUSED = re.compile(
     re.IGNORECASE,
 )
 _NETWORK = re.compile(
-    r"\b(429|5\d\d)\b|CURL|timed? ?out|could ?n.t (resolve|connect)|connection|SlowDown|reduce your request rate"
-    # A body cut on its way reads like a file that is cut; tried often enough, that one is set aside all the same.
-    r"|got \d+ bytes, expected|Read ?error|TIFF(Read|Fill)",
+    r"\b(429|5\d\d)\b|CURL|timed? ?out|could ?n.t (resolve|connect)|connection|SlowDown|reduce your request rate",
     re.IGNORECASE,
 )
+_CUT = re.compile(r"got \d+ bytes, expected|Read ?error|TIFF(Read|Fill)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,11 @@ def gdal_path(path: str) -> str:
     raise ConfigError(public(path), found=f"scheme {scheme!r}", expected="a path, s3://, http(s):// or /vsi…")
 
 
+def remote(path: str) -> bool:
+    """Whether reading it goes over a network."""
+    return "://" in path or path.startswith("/vsi")
+
+
 def public(path: str) -> str:
     """The path without a query, which may hold a signature."""
     return path.split("?", 1)[0]
@@ -113,8 +119,13 @@ def open_raster(path: str, variable: str | None = None, overview: int | None = N
     name = gdal_path(signed(path, _SIGNER))
     options = _gdal_options(name)
     level = {} if overview is None else {"overview_level": overview}
-    with rasterio.Env(**options), rasterio.open(name, **level) as dataset:
+    # Settings that stayed on while the raster is open would win over those of the next raster that is opened.
+    with rasterio.Env(**options):
+        dataset = rasterio.open(name, **level)
+    try:
         yield _WithSettings(dataset, options)
+    finally:
+        dataset.close()
 
 
 @dataclass(frozen=True)
@@ -193,7 +204,23 @@ def raster_errors(path: str, what: str) -> Iterator[None]:
     try:
         yield
     except _RASTER_ERRORS as error:
-        raise classify(error, path, what) from error
+        named = classify(error, path, what)
+        if isinstance(named, TransientError) and _CUT.search(named.found) and _ends_early(path):
+            named = _poison(named.where, f"a file that ends before its pixels do: {named.found}")
+        raise named from error
+
+
+def _ends_early(path: str) -> bool:
+    """A body cut on its way reads like a file that is cut; the directory of a TIFF says where its last byte should be.
+
+    False where that cannot be told.
+    """
+    try:
+        with RangeFile(signed(path, _SIGNER)) as file, tifffile.TiffFile(cast(Any, file)) as tiff:
+            ends = [o + n for page in tiff.pages for o, n in zip(page.dataoffsets, page.databytecounts, strict=True)]
+            return max(ends, default=0) > file.size
+    except Exception:  # whatever it is, the first error tells more
+        return False
 
 
 def classify(error: BaseException, path: str, what: str) -> IcefleetError:
@@ -203,10 +230,14 @@ def classify(error: BaseException, path: str, what: str) -> IcefleetError:
         return type(error)(where, found=error.found, expected=error.expected, fix=error.fix)
     if gdal_path(path).startswith("/vsi") and _REFUSED.search(text):
         return refused(where)
-    if gdal_path(path).startswith("/vsi") and _NETWORK.search(text):
+    if gdal_path(path).startswith("/vsi") and (_NETWORK.search(text) or _CUT.search(text)):
         return TransientError(where, found=text)
+    return _poison(where, text)
+
+
+def _poison(where: str, found: str) -> PoisonError:
     return PoisonError(
-        where, found=text, expected="a raster that reads to its end", fix="fetch the file again, or drop the scene"
+        where, found=found, expected="a raster that reads to its end", fix="fetch the file again, or drop the scene"
     )
 
 

@@ -42,7 +42,8 @@ def score(scene: Observer, sensor: Sensor, window: PixelWindow, glaciers: NDArra
     cloud = int(np.count_nonzero(hidden & glaciers)) / covered if covered else 0.0
     coverage = covered / max(1, int(np.count_nonzero(glaciers)))
     snow = _snow(seen.values, seen.valid & ~glaciers, sensor)
-    return SceneScore(scene.scene.id, round(coverage, 4), round(cloud, 4), None if snow is None else round(snow, 4))
+    # To six digits, in which even one pixel of the largest look is more than nothing.
+    return SceneScore(scene.scene.id, round(coverage, 6), round(cloud, 6), None if snow is None else round(snow, 6))
 
 
 def _snow(values: NDArray[np.float32], where: NDArray[np.bool_], sensor: Sensor) -> float | None:

@@ -243,11 +243,10 @@ def _read(dataset: Raster, file: FileConfig, numbers: list[int], window: Window,
     if file.offset:
         values += np.float32(file.offset)
     if sensor.resampling == "decibel":
-        if file.linear_power:
-            valid &= values > 0  # the logarithm of nothing; archives also write 0 where they know nothing
-        else:
+        if not file.linear_power:
             values /= np.float32(10.0)
             np.power(np.float32(10.0), values, out=values)
+        valid &= values > 0  # the logarithm of nothing; archives also write 0 where they know nothing
     values[~(valid & np.isfinite(values))] = np.nan
     return values
 

@@ -112,18 +112,21 @@ def _draw(run: Run, zone: Zone, old: gpd.GeoDataFrame, new: gpd.GeoDataFrame, pa
 
 
 def _background(run: Run, lattice: Lattice, window: PixelWindow, axes: Axes) -> tuple[float, float, float, float]:
-    """True colour where there is red, green and blue; the first band of the first sensor in grey where not.
+    """True colour where there is red, green and blue; the first band of the first stored sensor in grey where not.
 
     Returns the bounds worth showing: those of what was observed, and some room, within the window.
     """
-    need = run.model().spec.needs[0]
-    entry = sensor(need.sensor)
+    if not run.ingested:  # all of it was read from the archives
+        axes.set_facecolor("0.85")
+        return lattice.bounds_m(window)
+    name = run.ingested[0]
+    entry = sensor(name)
     colour = set(_RGB) <= set(entry.band_names)
-    source = Lattice(lattice.zone, run.resolution(need.sensor))
+    source = Lattice(lattice.zone, run.resolution(name))
     have = source.cover(lattice.bounds_m(window))
     store = TileStore(run.config.tiles, run.config.storage.backend)
     bands = _RGB if colour else entry.band_names[:1]
-    picture = thumbnail(store, run.config.epoch_of(need.sensor), source, need.sensor, have, bands, MOST_PX)
+    picture = thumbnail(store, run.config.epoch_of(name), source, name, have, bands, MOST_PX)
     image = picture.values
     seen = np.asarray(np.isfinite(image).all(axis=0))
     low, high = np.nanpercentile(image, [1, 98]) if seen.any() else (0.0, 1.0)

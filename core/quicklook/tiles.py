@@ -6,8 +6,8 @@ pictures of all blocks can be leafed through.
 
 from __future__ import annotations
 
-import datetime as dt
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -19,22 +19,21 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from core.grid import Block, Lattice, PixelWindow
-from core.grid.lattice import BLOCK_M
+from core.grid import BLOCK_M, Block, Lattice
 from core.plan import load_zone_outlines
 from core.quicklook.marks import draw_outlines, scale_bar
 from core.quicklook.thumbnail import Thumbnail, thumbnail
 from core.quicklook.views import Image, views
 from core.run import Run
 from core.sensors import sensor as registered
-from core.tiles import SceneRef, TileMarker, TileStore
+from core.tiles import TileMarker, TileStore
 
 matplotlib.use("Agg")
 
 _DPI = 110
 _SIDE, _SMALL = 6.0, 2.45  # inches of the pictures
 MOST_PX, _SMALL_PX = round(_SIDE * _DPI), round(_SMALL * _DPI)
-_BAR, _BAR_LABEL, _GAP, _TITLE, _HEADER, _MARGIN = 0.13, 0.62, 0.12, 0.52, 0.5, 0.15
+_BAR, _BAR_LABEL, _GAP, _TITLE, _HEADER, _MARGIN = 0.13, 0.62, 0.12, 0.5, 0.62, 0.15
 _WIDTH, _HEIGHT = _SIDE + _BAR + _BAR_LABEL + _SMALL + 4 * _GAP, _TITLE + _SIDE + 2 * _GAP
 _LOOK_PX = 256  # of the block, to see what was observed
 _ROOM = 0.06
@@ -42,6 +41,7 @@ _ROOM = 0.06
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 _OTHERS = "#777777"
 _LEGEND = 6
+_NOWHERE, _HATCH = "#d9d9d9", "#c2c2c2"  # darker than snow
 _OUTLINE, _CASING = "#ffd23f", "#000000"
 
 
@@ -87,7 +87,7 @@ class _Cell:
         outlines: NDArray[np.object_],
     ) -> None:
         sensor, lattice = registered(marker.sensor), Lattice(block.zone, marker.res_m)
-        window = lattice.cover(box)
+        window = lattice.cover(box).intersect(lattice.block_window(block))
 
         def read(bands: tuple[str, ...], most_px: int) -> Thumbnail:
             return thumbnail(store, marker.epoch, lattice, sensor.name, window, bands, most_px)
@@ -108,7 +108,7 @@ class _Cell:
             image = looks[1].paint(second.values, second.px_m)
             beside = self._axes(small, upper, _SMALL, _SMALL, box)
             _show(beside, image, second)
-            said = f"{looks[1].title}" + (f", {image.norm.vmin:.3g} to {image.norm.vmax:.3g}" if image.norm else "")
+            said = f"{image.label}: {image.norm.vmin:.3g} to {image.norm.vmax:.3g}" if image.norm else looks[1].title
             beside.set_title(said, fontsize=7.5, loc="left", pad=3)
         else:
             lower = upper
@@ -122,7 +122,7 @@ class _Cell:
         axes = self._add(left, bottom, width, height)
         axes.set(xlim=(box[0], box[2]), ylim=(box[1], box[3]), xticks=[], yticks=[])
         size = box[2] - box[0], box[3] - box[1]
-        axes.add_patch(Rectangle(box[:2], *size, facecolor="#e9e9e9", edgecolor="#c4c4c4", hatch="///", lw=0, zorder=0))
+        axes.add_patch(Rectangle(box[:2], *size, facecolor=_NOWHERE, edgecolor=_HATCH, hatch="////", lw=0, zorder=0))
         return axes
 
     def _add(self, left: float, bottom: float, width: float, height: float) -> Axes:
@@ -133,7 +133,7 @@ class _Cell:
     def _left_of_small(self) -> float:
         return _SIDE + _BAR + _BAR_LABEL + 2 * _GAP
 
-    def _text(self, left: float, bottom: float, text: str, **style: object) -> None:
+    def _text(self, left: float, bottom: float, text: str, **style: Any) -> None:
         wide, high = self._figure.get_size_inches()
         self._figure.text((self._left + left) / wide, (self._bottom + bottom) / high, text, **style)
 
@@ -148,9 +148,7 @@ class _Cell:
         bar.ax.tick_params(labelsize=7, pad=2)
         bar.set_label(image.label, fontsize=7.5, labelpad=2)
 
-    def _scenes(
-        self, picture: Thumbnail, left: float, bottom: float, box: tuple[float, float, float, float]
-    ) -> None:
+    def _scenes(self, picture: Thumbnail, left: float, bottom: float, box: tuple[float, float, float, float]) -> None:
         """Which scene each pixel comes from, the most frequent ones named."""
         axes = self._axes(left, bottom, _SMALL, _SMALL, box)
         count = np.bincount(picture.scene[picture.scene >= 0], minlength=len(picture.scenes))
@@ -169,14 +167,14 @@ class _Cell:
             scene, share = picture.scenes[k], count[k] / count.sum()
             self._text(left, y, "■", fontsize=8, color=colour[k + 1])
             name = scene.id if len(scene.id) <= 34 else f"{scene.id[:22]}…{scene.id[-11:]}"
-            self._text(left + 0.13, y, f"{_date(scene)} {share:4.0%} {name}", fontsize=6.2)
+            self._text(left + 0.13, y, f"{scene.date} {share:4.0%} {name}", fontsize=6.2)
             y -= 0.125
         if len(shown) < len(order):
             self._text(left + 0.13, y, f"… and {len(order) - len(shown)} more", fontsize=6.2)
 
     def _title(self, marker: TileMarker, shows: str) -> None:
         dates = sorted({s.date for s in marker.scenes})
-        span = [f"{_iso(dates[0])} … {_iso(dates[-1])}" if len(dates) > 1 else _iso(d) for d in dates[:1]]
+        span = [f"{dates[0]} … {dates[-1]}" if len(dates) > 1 else str(day) for day in dates[:1]]
         parts = [
             f"epoch {marker.epoch}",
             f"{marker.res_m} m",
@@ -194,26 +192,24 @@ def _show(axes: Axes, image: Image, picture: Thumbnail) -> None:
     axes.set(xlim=limits[0], ylim=limits[1])
 
 
-def _header(
-    figure: Figure, run: Run, block: Block, box: tuple[float, float, float, float], n_glaciers: int
-) -> None:
+def _header(figure: Figure, run: Run, block: Block, box: tuple[float, float, float, float], n_glaciers: int) -> None:
     width, height = figure.get_size_inches()
-    middle = np.array([shapely.Point((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)], dtype=object)
-    [point] = block.zone.unproject(middle)
-    place = f"{abs(point.y):.2f}° {'S' if point.y < 0 else 'N'} {abs(point.x):.2f}° {'W' if point.x < 0 else 'E'}"
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    [lon], [lat] = block.zone.unproject_points(np.array([x]), np.array([y]))
+    place = f"{abs(lat):.2f}° {'S' if lat < 0 else 'N'} {abs(lon):.2f}° {'W' if lon < 0 else 'E'}"
     whole = box[2] - box[0] >= BLOCK_M
     shows = "the whole block" if whole else f"{(box[2] - box[0]) / 1000:.1f} of {BLOCK_M / 1000:.1f} km"
-    said = f"{run.config.name} {run.config.year} · {place} · {shows} · {_many(n_glaciers, 'outline')} of the inventory"
-    y = 1 - 0.33 / height
-    figure.text(_MARGIN / width, y, block.name, fontsize=14, weight="bold")
-    figure.text((_MARGIN + 2.1) / width, y, said, fontsize=9.5)
+    said = f"{run.config.name} {run.config.year} · {place} · {shows}"
+    key = f"hatched: not observed · gold: {_many(n_glaciers, 'outline')} of the inventory"
+    left, y = _MARGIN / width, 1 - 0.33 / height
+    figure.text(left, y, block.name, fontsize=14, weight="bold")
+    figure.text(left + 2.1 / width, y, said, fontsize=9.5)
+    figure.text(left, 1 - 0.54 / height, key, fontsize=8.5, color="#333333")
     if run.config.simulated:
         figure.text(1 - _MARGIN / width, y, "SIMULATED data", fontsize=12, weight="bold", color="#D55E00", ha="right")
 
 
-def _worth_showing(
-    store: TileStore, block: Block, markers: list[TileMarker]
-) -> tuple[float, float, float, float]:
+def _worth_showing(store: TileStore, block: Block, markers: list[TileMarker]) -> tuple[float, float, float, float]:
     """The square around all that was observed, with some room, within the block: (xmin, ymin, xmax, ymax) metres."""
     xmin, ymin, xmax, ymax = block.bounds_m
     if any(marker.observed_fraction == 1.0 for marker in markers):
@@ -221,7 +217,7 @@ def _worth_showing(
     seen: list[tuple[float, float, float, float]] = []
     for marker in markers:
         lattice = Lattice(block.zone, marker.res_m)
-        look = thumbnail(store, marker.epoch, lattice, marker.sensor, _window(lattice, block), (), _LOOK_PX)
+        look = thumbnail(store, marker.epoch, lattice, marker.sensor, lattice.block_window(block), (), _LOOK_PX)
         rows, cols = np.flatnonzero(look.observed.any(axis=1)), np.flatnonzero(look.observed.any(axis=0))
         if len(rows):  # a speck may fall between the pixels of the look
             px = look.px_m
@@ -235,18 +231,6 @@ def _worth_showing(
     left = min(max(xmin, (west + east - side) / 2), xmax - side)
     bottom = min(max(ymin, (south + north - side) / 2), ymax - side)
     return left, bottom, left + side, bottom + side
-
-
-def _window(lattice: Lattice, block: Block) -> PixelWindow:
-    return lattice.block_window(block)
-
-
-def _date(scene: SceneRef) -> str:
-    return _iso(scene.date)
-
-
-def _iso(date: dt.date) -> str:
-    return date.isoformat()
 
 
 def _many(n: int, noun: str) -> str:

@@ -79,7 +79,7 @@ _UNITS = {"m year-1": "m a⁻¹", "degree": "°"}
 
 def _colour(quantity: str) -> Callable[[Float32, float], Image]:
     def paint(values: Float32, _: float) -> Image:
-        seen = np.isfinite(values).all(axis=0)
+        seen = np.asarray(np.isfinite(values).all(axis=0))
         low, high = _range(values[:, seen], 1, 99)
         # The root lifts rock in shade without burning out snow.
         light = np.sqrt(np.clip((values - low) / max(1e-9, high - low), 0, 1))
@@ -100,16 +100,15 @@ def _scalar(label: str, cmap: str, norm_of: Callable[[Float32], Normalize]) -> C
 def _relief(values: Float32, px_m: float) -> Image:
     """Lambertian shade of the surface, sun from the north-west, over the colours of elevation."""
     elevation = values[0]
-    seen = np.isfinite(elevation)
-    norm = _percentiles(elevation[seen])
-    filled = np.where(seen, elevation, norm.vmin).astype(np.float64)
-    if min(filled.shape) < 2:
-        return Image(_mapped(elevation, "cividis", norm), "elevation, m", norm, "cividis")
-    south, east = np.gradient(filled, px_m)
+    norm = _percentiles(elevation[np.isfinite(elevation)])
+    rgba = _mapped(elevation, "cividis", norm)
+    if min(elevation.shape) < 2:
+        return Image(rgba, "elevation, m", norm, "cividis")
+    # Beside the unknown the ground is taken for flat.
+    south, east = (np.nan_to_num(slope) for slope in np.gradient(elevation, px_m))
     azimuth, height = np.radians(_SUN_AZIMUTH_DEG), np.radians(_SUN_HEIGHT_DEG)
     towards = np.sin(azimuth) * np.cos(height), np.cos(azimuth) * np.cos(height), np.sin(height)
     shade = (-east * towards[0] + south * towards[1] + towards[2]) / np.sqrt(1 + east**2 + south**2)
-    rgba = _mapped(elevation, "cividis", norm)
     # The tint is washed out, so that the shade tells form and the colour only height.
     rgba[..., :3] = (0.45 + 0.55 * rgba[..., :3]) * np.clip(0.15 + 1.05 * shade, 0, 1)[..., None]
     return Image(rgba, "elevation, m", norm, "cividis")
@@ -117,7 +116,7 @@ def _relief(values: Float32, px_m: float) -> Image:
 
 def _mapped(plane: Float32, cmap: str, norm: Normalize) -> Float32:
     seen = np.isfinite(plane)
-    rgba = np.asarray(colormaps[cmap](norm(np.where(seen, plane, norm.vmin))), dtype=np.float32)
+    rgba = np.asarray(colormaps[cmap](norm(np.where(seen, plane, norm.vmin or 0.0))), dtype=np.float32)
     rgba[..., 3] = seen
     return rgba
 

@@ -13,6 +13,9 @@ import os
 import re
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,9 @@ from core.objects import refused, s3fs_options, steadily
 
 BLOCK_BYTES = 64 << 10  # reads below this size come in blocks, which is what the scattered headers of HDF5 need
 _CACHED_BLOCKS = 256
+REQUESTS = 10  # at a time, for one window
+_GAP_BYTES = 64  # between chunks that are fetched together: the tiles of a COG lie 8 bytes apart
+_TOGETHER_BYTES = 8 << 20
 _BEYOND = re.compile(r"\b416\b|not satisfiable|InvalidRange", re.IGNORECASE)
 _REFUSED = re.compile(r"AccessDenied|InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken|InvalidToken|Forbidden")
 _PASSING = re.compile(r"\b(429|5\d\d)\b|SlowDown|reduce your request rate|timed? ?out|[Cc]onnect")
@@ -102,6 +108,17 @@ def whole(data: bytes, url: str, start: int, end: int) -> bytes:
     raise PoisonError(public(url), found=found, expected=expected, fix="fetch the file again, or make references anew")
 
 
+def together(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Ranges that touch as one, up to 8 MiB: a request costs as long as a megabyte, and chunks lie in rows."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if merged and start - merged[-1][1] <= _GAP_BYTES and end - merged[-1][0] <= _TOGETHER_BYTES:
+            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+        else:
+            merged.append((start, end))
+    return merged
+
+
 def read_whole(url: str) -> bytes:
     """All bytes of a file. FileNotFoundError if it is not there; else raises as `read_range` does."""
 
@@ -131,7 +148,9 @@ def storage_error(error: BaseException, url: str, what: str = "") -> IcefleetErr
         if isinstance(cause, FileNotFoundError):
             target = what.startswith("target")
             fix = "put it back, or make references to where it lies now" if target else "check the path"
-            return PoisonError(name, found=f"no {what or 'file'} {name}{': missing or moved' if target else ''}", fix=fix)
+            return PoisonError(
+                name, found=f"no {what or 'file'} {name}{': missing or moved' if target else ''}", fix=fix
+            )
         if _BEYOND.search(text):
             return PoisonError(name, found=f"{name} cut: a range beyond its end", fix="fetch the file again")
         passing = isinstance(cause, (BotoCoreError, aiohttp.ClientConnectionError, asyncio.TimeoutError, TimeoutError))
@@ -162,6 +181,7 @@ class RangeFile(io.RawIOBase):
         self.failed: IcefleetError | None = None
         self._at = 0
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
+        self._ahead: dict[tuple[int, int], bytes] = {}
         self._lock = threading.Lock()
         self._local: int | None = None
         if scheme(self.url) == "file":
@@ -188,6 +208,22 @@ class RangeFile(io.RawIOBase):
             self._local = None
         super().close()
 
+    @contextmanager
+    def ahead(self, ranges: Iterable[tuple[int, int]]) -> Iterator[None]:
+        """What will be read one after the other, fetched at once and kept meanwhile. Nothing, for a local file."""
+        merged = together(ranges) if self._local is None else []
+        if len(merged) > 1 or any(end - start > BLOCK_BYTES for start, end in merged):
+            with ThreadPoolExecutor(REQUESTS) as pool:
+                self._ahead = dict(zip(merged, pool.map(lambda r: self._fetch(*r), merged), strict=True))
+        try:
+            yield
+        finally:
+            self._ahead = {}
+
+    @property
+    def remote(self) -> bool:
+        return self._local is None
+
     def readable(self) -> bool:
         return True
 
@@ -213,6 +249,9 @@ class RangeFile(io.RawIOBase):
         return n
 
     def _range(self, start: int, end: int) -> bytes:
+        for (first, last), data in self._ahead.items():
+            if first <= start and end <= last:
+                return data[start - first : end - first]
         if end - start >= BLOCK_BYTES:
             return self._fetch(start, end)
         first = start // BLOCK_BYTES
@@ -239,6 +278,7 @@ class RangeFile(io.RawIOBase):
                 raise storage_error(error, self.url) from None
         else:
             data = read_range(self.url, start, end)
-        self.n_bytes += end - start
-        self.n_reads += 1
+        with self._lock:
+            self.n_bytes += end - start
+            self.n_reads += 1
         return data

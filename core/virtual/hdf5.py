@@ -18,7 +18,7 @@ import numpy as np
 from core.errors import ConfigError, IcefleetError
 from core.virtual.files import RangeFile, absolute, public, storage_error
 from core.virtual.layout import Index, Range, VirtualArray, VirtualFile, whole_inline
-from core.virtual.tree import _dims, _hdf5_nodata, _plain
+from core.virtual.tree import dims_of, nodata_of, plain
 
 _HIDDEN = ("REFERENCE_LIST", "CLASS", "DIMENSION_LIST", "NAME", "missing_value", "_FillValue", "_NCProperties")
 _CONTIGUOUS_BYTES = 1 << 20
@@ -74,7 +74,7 @@ def _nodes(group: h5py.Group, prefix: str) -> Iterator[tuple[str, h5py.Group | h
 
 
 def _attrs(node: Any) -> dict[str, Any]:
-    attrs = {k: v for k, v in _plain(node.attrs).items() if k not in _HIDDEN and not k.startswith("_Netcdf4")}
+    attrs = {k: v for k, v in plain(node.attrs).items() if k not in _HIDDEN and not k.startswith("_Netcdf4")}
     return {k: v for k, v in attrs.items() if v != "DIMENSION_SCALE"}
 
 
@@ -87,10 +87,10 @@ def _array(dataset: h5py.Dataset, target: str) -> VirtualArray:
     if dataset.external or dataset.is_virtual:
         raise NotImplementedError("its values lie in other files")
     attrs = _attrs(dataset)
-    nodata = _hdf5_nodata(dataset)
+    nodata = nodata_of(dataset)
     if nodata:
         attrs["_FillValue"] = nodata[0] if math.isfinite(nodata[0]) else str(nodata[0])
-    dims = tuple(d or f"phony_dim_{i}" for i, d in enumerate(_dims(dataset)))
+    dims = tuple(d or f"phony_dim_{i}" for i, d in enumerate(dims_of(dataset)))
     layout = dataset.id.get_create_plist().get_layout()
     if layout == h5py.h5d.COMPACT or dataset.ndim == 0 or (dataset.ndim == 1 and dataset.size <= _INLINE_VALUES):
         return whole_inline(np.asarray(dataset[()]), dims, attrs)

@@ -24,7 +24,8 @@ from core.errors import ConfigError
 from core.objects import Objects
 from core.virtual.files import absolute, filesystem, public, read_range, scheme, storage_error, suffix
 from core.virtual.hdf5 import hdf5_file
-from core.virtual.layout import Range, VirtualArray, VirtualFile, join
+from core.virtual.join import join
+from core.virtual.layout import Range, VirtualArray, VirtualFile
 from core.virtual.store import MADE_HERE, PARQUET_SUFFIXES, encode_inline, reference_store, relative_to
 from core.virtual.tiff import tiff_file
 

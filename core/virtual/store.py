@@ -7,8 +7,12 @@ paths relative to the folder of the set, so that an archive and its references c
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
@@ -20,7 +24,18 @@ from fsspec.implementations.reference import LazyReferenceMapper, ReferenceFileS
 from core.errors import PoisonError
 from core.objects import join_url
 from core.virtual import codecs
-from core.virtual.files import absolute, filesystem, public, read_whole, scheme, storage_error, suffix, whole
+from core.virtual.files import (
+    REQUESTS,
+    absolute,
+    filesystem,
+    public,
+    read_whole,
+    scheme,
+    storage_error,
+    suffix,
+    together,
+    whole,
+)
 
 PARQUET_SUFFIXES = (".parq", ".parquet")
 MADE_HERE = "icefleet_references"  # attribute of the root of our sets: version of the conventions below
@@ -36,14 +51,22 @@ def zarr_store(url: str) -> zarr.storage.StoreLike:
 
 def reference_store(url: str) -> zarr.storage.StoreLike:
     """The Zarr store of a set of references, read-only. Raises PoisonError if the set is not there or is no set."""
+    return targets_store(Targets(url))
+
+
+def targets_store(targets: Targets) -> zarr.storage.StoreLike:
+    """The same, of targets that are open."""
     codecs.register()
-    return zarr.storage.FsspecStore(_Targets(absolute(url)), path="", read_only=True)
+    return zarr.storage.FsspecStore(targets, path="", read_only=True)
 
 
-class _Targets(ReferenceFileSystem):  # type: ignore[misc]
+class Targets(ReferenceFileSystem):  # type: ignore[misc]
     """fsspec's reference file system, but what a reference names must be there, in full."""
 
     def __init__(self, url: str) -> None:
+        url = absolute(url)
+        self._places: dict[str, _Place] = {}  # key of a chunk → the range that it is fetched in
+        self._running: dict[_Place, asyncio.Task[bytes | BaseException]] = {}
         self.folder = url.rstrip("/").rsplit("/", 1)[0]
         references = _parquet(url) if suffix(url) in PARQUET_SUFFIXES else _json(url, _version(url))
         super().__init__(references, fs={}, asynchronous=True)
@@ -56,12 +79,61 @@ class _Targets(ReferenceFileSystem):  # type: ignore[misc]
         part, first, last = self._cat_common(path, start=start, end=end)
         if isinstance(part, bytes):
             return part[start:end]
-        target = self.resolve(part)
+        if path in self._places and start is None and end is None:
+            place = self._places[path]
+            data = await self._in_place(place)
+            return data[first - place[1] : last - place[1]]
+        return await _fetch(self.resolve(part), first, last)
+
+    @contextmanager
+    def ahead(self, keys: Iterable[str]) -> Iterator[None]:
+        """Chunks that will be read, so that those that touch in a remote file are fetched by one request."""
+        ranges: dict[str, dict[str, tuple[int, int]]] = {}
+        for key in keys:
+            try:
+                part, first, last = self._cat_common(key)
+            except FileNotFoundError:
+                continue
+            if not isinstance(part, bytes) and first is not None and scheme(target := self.resolve(part)) != "file":
+                ranges.setdefault(target, {})[key] = first, last
+        for target, of in ranges.items():
+            merged = together(of.values())
+            starts = [start for start, _ in merged]
+            for key, (first, _) in of.items():
+                self._places[key] = (target, *merged[bisect_right(starts, first) - 1])
         try:
-            data = bytes(await filesystem(target, asynchronous=True)._cat_file(target, start=first, end=last))
+            yield
+        finally:
+            self._places, self._running = {}, {}
+
+    async def _in_place(self, place: _Place) -> bytes:
+        if not self._running:  # the first to ask sets all off, a few at a time
+            limit = asyncio.Semaphore(REQUESTS)
+            self._running = {p: asyncio.ensure_future(_quietly(p, limit)) for p in set(self._places.values())}
+        data = await self._running[place]
+        if isinstance(data, BaseException):
+            raise data
+        return data
+
+
+_Place = tuple[str, int, int]  # target, first byte, end
+
+
+async def _fetch(target: str, first: int | None, last: int | None) -> bytes:
+    try:
+        data = bytes(await filesystem(target, asynchronous=True)._cat_file(target, start=first, end=last))
+    except Exception as error:
+        raise storage_error(error, target, "target of references") from None
+    return data if first is None or last is None else whole(data, target, first, last)
+
+
+async def _quietly(place: _Place, limit: asyncio.Semaphore) -> bytes | BaseException:
+    """A range, or the error: of several that fail, only the first is ever asked for."""
+    async with limit:
+        try:
+            return await _fetch(*place)
         except Exception as error:
-            raise storage_error(error, target, "target of references") from None
-        return data if first is None or last is None else whole(data, target, first, last)
+            return error
 
 
 def _version(url: str) -> str:

@@ -19,8 +19,9 @@ import zarr
 from numpy.typing import NDArray
 
 from core.errors import ConfigError
+from core.virtual.ahead import ChunkedHdf5, ReferredArray
 from core.virtual.files import RangeFile, filesystem, public, read_range, storage_error, suffix
-from core.virtual.store import MADE_HERE, PARQUET_SUFFIXES, reference_store, zarr_store
+from core.virtual.store import MADE_HERE, PARQUET_SUFFIXES, Targets, targets_store, zarr_store
 
 _HDF5_SUFFIXES = (".nc", ".nc4", ".h5", ".hdf5", ".he5", ".hdf")
 _ZARR_FILES = ("zarr.json", ".zmetadata", ".zgroup", ".zarray")
@@ -102,20 +103,21 @@ def open_tree(url: str) -> Iterator[Tree]:
     kind = kind_of(url)
     if kind == "hdf5":
         with RangeFile(url) as file:
-            tree = Hdf5Tree.over(file)
+            hdf5 = Hdf5Tree.over(file)
             try:
-                yield tree
+                yield hdf5
             finally:
-                tree.file.close()
+                hdf5.file.close()
         return
     try:
         if kind == "references":
-            group = zarr.open_group(reference_store(url), mode="r", zarr_format=2)
+            targets = Targets(url)
+            tree = ZarrTree(zarr.open_group(targets_store(targets), mode="r", zarr_format=2), targets)
         else:
-            group = zarr.open_group(zarr_store(url), mode="r")
+            tree = ZarrTree(zarr.open_group(zarr_store(url), mode="r"))
     except Exception as error:
         raise storage_error(error, url, "Zarr group") from None
-    yield ZarrTree(group)
+    yield tree
 
 
 @dataclass(frozen=True)
@@ -136,11 +138,11 @@ class Hdf5Tree:
         found = self.file.get(name)
         if not isinstance(found, h5py.Dataset) or found.shape is None:
             return None
-        return Variable(found, _dims(found), _plain(found.attrs), _hdf5_nodata(found))
+        return Variable(ChunkedHdf5(found, self.ranges), dims_of(found), plain(found.attrs), nodata_of(found))
 
     def attrs(self, group: str) -> Mapping[str, Any]:
         found = self.file.get(group) if group else self.file
-        return _plain(found.attrs) if isinstance(found, h5py.Group) else {}
+        return plain(found.attrs) if isinstance(found, h5py.Group) else {}
 
     def names(self, group: str) -> list[str]:
         found = self.file.get(group) if group else self.file
@@ -152,7 +154,7 @@ class Hdf5Tree:
             raise failed
 
 
-def _dims(dataset: h5py.Dataset) -> tuple[str, ...]:
+def dims_of(dataset: h5py.Dataset) -> tuple[str, ...]:
     """Names of dimension scales, which is what NetCDF-4 calls its dimensions."""
     own = str(dataset.name).rsplit("/", 1)[-1]
     if dataset.ndim == 1 and dataset.is_scale:
@@ -160,9 +162,9 @@ def _dims(dataset: h5py.Dataset) -> tuple[str, ...]:
     return tuple(str(d[0].name).rsplit("/", 1)[-1] if len(d) else str(d.label) for d in dataset.dims)
 
 
-def _plain(attrs: Any) -> dict[str, Any]:
+def plain(attrs: Any) -> dict[str, Any]:
     """Attributes of HDF5 without NumPy, bytes and references."""
-    plain: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name in attrs:
         try:
             value = attrs[name]
@@ -179,16 +181,16 @@ def _plain(attrs: Any) -> dict[str, Any]:
         if isinstance(value, (str, int, float, bool)) or (
             isinstance(value, list) and all(isinstance(v, (str, int, float, bool)) for v in value)
         ):
-            plain[name] = value
-    return plain
+            values[name] = value
+    return values
 
 
-def _hdf5_nodata(dataset: h5py.Dataset) -> tuple[float, ...]:
+def nodata_of(dataset: h5py.Dataset) -> tuple[float, ...]:
     """`_FillValue` and `missing_value`; without them, of what the netCDF library wrote, its default fill.
 
     Plain HDF5 has a fill value of 0 that nobody asked for, which is no statement on the data.
     """
-    declared = _declared(_plain(dataset.attrs), dataset.dtype)
+    declared = _declared(plain(dataset.attrs), dataset.dtype)
     if declared or dataset.dtype.itemsize == 1 or dataset.dtype.kind not in "iuf":
         return declared
     return (float(dataset.fillvalue),) if any(name.startswith(_NETCDF) for name in dataset.attrs) else ()
@@ -214,6 +216,7 @@ class ZarrTree:
     """Zarr 2 and 3, and references, which are Zarr 2."""
 
     group: zarr.Group
+    targets: Targets | None = None
 
     def variable(self, name: str) -> Variable | None:
         try:
@@ -225,7 +228,8 @@ class ZarrTree:
         attrs = dict(found.attrs)
         metadata: Any = found.metadata
         dims: Any = attrs.get("_ARRAY_DIMENSIONS") or getattr(metadata, "dimension_names", None) or [""] * found.ndim
-        return Variable(found, tuple(d or "" for d in dims), attrs, self._nodata(found, attrs))
+        values = found if self.targets is None else ReferredArray(found, name, self.targets)
+        return Variable(values, tuple(d or "" for d in dims), attrs, self._nodata(found, attrs))
 
     def _nodata(self, array: Any, attrs: Mapping[str, Any]) -> tuple[float, ...]:
         declared = _declared(attrs, np.dtype(array.dtype))

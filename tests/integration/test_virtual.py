@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from rasterio.windows import Window
 from typer.testing import CliRunner
 
-from core.errors import ConfigError, PoisonError, RefusedError
+from core.errors import ConfigError, PoisonError, RefusedError, TransientError
 from core.ingest.arrays import open_array
 from core.ingest.glavitu import open_tiles
 from core.ingest.raster import open_raster, read_header
@@ -28,6 +28,7 @@ from core.objects import Objects
 from core.virtual.files import filesystem
 from core.virtual.references import make_references, open_references
 from jobs.cli import app
+from tests.faults.proxy import Rule, faults
 
 ALLOWED = 1.15  # bytes fetched over bytes of the chunks needed
 
@@ -199,6 +200,39 @@ def test_an_object_that_is_gone_or_cut_is_an_error_that_names_it(cogs, s3_url):
         np.testing.assert_array_equal(got.read(1), expected)
 
 
+def test_chunks_that_touch_are_fetched_by_one_request(cogs, s3_url, aletsch):
+    Objects(f"{s3_url}/requests").put("a.nc", aletsch.read_bytes())
+    with faults() as proxy, open_array(cogs["striped"][1], "raster") as got:
+        got.read(1, window=Window(0, 100, 929, 500))
+        assert proxy.counts.keys("GET").count("virtual/striped.tif") == 1
+    with faults() as proxy, open_array(f"{s3_url}/requests/a.nc", "thkobs") as got:
+        got.read(1)
+        assert len(proxy.counts.keys("GET")) < 12
+
+
+def test_a_bad_line_costs_time_and_no_pixel(cogs, tmp_path):
+    rules = (
+        Rule("503", ("GET",), key=r"\.(tif|json)$", share=0.5, each_once=True),
+        Rule("cut", ("GET",), key=r"\.tif$", share=0.5, each_once=True),
+    )
+    for kind in ("cog", "tiled"):
+        path, url = cogs[kind]
+        with rasterio.open(path) as d, faults(*rules) as proxy:
+            for i in range(8):
+                window = Window(100 * i, 90 * i, 200, 150)
+                with open_array(url, "raster") as got:
+                    np.testing.assert_array_equal(got.read(1, window=window), d.read(1, window=window))
+            assert proxy.counts.injected
+
+
+def test_a_line_that_stays_bad_is_an_error_to_try_again_or_to_stop_at(cogs):
+    _, url = cogs["tiled"]
+    for kind, expected in (("403", RefusedError), ("cut", TransientError)):
+        bad, error = faults(Rule(kind, ("GET",), key=r"\.tif$")), pytest.raises(expected, match=r"tiled\.tif")
+        with bad, open_array(url, "raster") as got, error:
+            got.read(1, window=Window(0, 0, 100, 100))
+
+
 def test_a_zarr_cube_in_s3_is_read_in_place(s3_url):
     values = np.arange(2 * 40 * 30, dtype="int16").reshape(2, 40, 30)
     dataset = xr.Dataset(
@@ -292,6 +326,20 @@ def test_files_behind_http_are_read_by_range(web, aletsch, cogs):
     (folder / "a.tif").unlink()
     with open_array(f"{folder}/a.tif.json", "raster") as got, pytest.raises(PoisonError, match=rf"{url}/a\.tif"):
         got.read(1)
+
+
+def test_a_zarr_cube_behind_http_is_read_in_place(web):
+    url, folder, _ = web
+    values = np.arange(2 * 40 * 30, dtype="int16").reshape(2, 40, 30)
+    dataset = xr.Dataset(
+        {"v": (("mid_date", "y", "x"), values)}, {"y": 5e6 - 120.0 * np.arange(40), "x": 4e5 + 120.0 * np.arange(30)}
+    )
+    for zarr_format in (2, 3):
+        dataset.to_zarr(folder / f"v{zarr_format}.zarr", zarr_format=zarr_format, consolidated=True)
+        with open_array(f"{url}/v{zarr_format}.zarr", "v") as got:
+            np.testing.assert_array_equal(got.read(), values)
+        with pytest.raises(ConfigError, match="no such array"), open_array(f"{url}/v{zarr_format}.zarr", "w"):
+            pass
 
 
 def test_access_refused_is_said_and_is_no_hole(web, cogs):

@@ -13,7 +13,6 @@ import pytest
 import rasterio
 import shapely
 from affine import Affine
-from pyproj import Transformer
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
@@ -25,86 +24,30 @@ from core.grid import Block, Lattice, Zone
 from core.ingest import check_scenes, ingest_block, ingest_oracle_block, scenes_recipe
 from core.ingest.raster import classify, gdal_path
 from core.objects import Objects
-from core.tiles import TileRead, TileStore
+from core.tiles import TileStore
+from tests.made_scenes import (
+    BLOCK,
+    LATTICE,
+    RES_M,
+    STEP,
+    UTM,
+    WINDOW,
+    XMAX,
+    XMIN,
+    YMAX,
+    YMIN,
+    ZONE,
+    config,
+    flat,
+    grid,
+    ingested,
+    linear_fields,
+    raster,
+    scene,
+    truncate,
+)
 
-ZONE = Zone("utm45n")
-RES_M = 120
-LATTICE = Lattice(ZONE, RES_M)
-BLOCK = Block(ZONE, 226, 15)
-WINDOW = LATTICE.block_window(BLOCK)
-XMIN, YMIN, XMAX, YMAX = BLOCK.bounds_m
-UTM = "EPSG:32645"
 HERE = np.array([[86.6, 28.0, 86.9, 28.3]])  # a glacier inside the block
-STEP = 0.01  # reflectance per lattice pixel in the linear fields
-
-
-# ------------------------------------------------------------------ a small world
-
-
-def raster(
-    path: Path, bands: np.ndarray, transform: Affine, crs: str | None = UTM, *, point: bool = False, **profile
-) -> Path:
-    bands = bands[None] if bands.ndim == 2 else bands
-    count, height, width = bands.shape
-    with rasterio.open(
-        path, "w", "GTiff", width, height, count, crs, transform, bands.dtype, **{"nodata": None, **profile}
-    ) as d:
-        d.write(bands)
-        if point:
-            d.update_tags(AREA_OR_POINT="Point")
-    return path
-
-
-def grid(res: float = 100.0, shift: float = 0.0, around: float = 1000.0) -> tuple[Affine, int, int]:
-    """Transform, rows and columns of a raster in the zone's own CRS that covers the block and `around` metres."""
-    n = math.ceil((XMAX - XMIN + 2 * around) / res) + 1
-    return Affine(res, 0, XMIN - around + shift, 0, -res, YMAX + around - shift), n, n
-
-
-def linear_fields(transform: Affine, rows: int, cols: int, crs: str = UTM) -> np.ndarray:
-    """(2, rows, cols): where each source pixel's centre lies on the lattice, by column and by row, times STEP."""
-    col, row = np.meshgrid(np.arange(cols) + 0.5, np.arange(rows) + 0.5)
-    u, v = transform @ (col, row)
-    x, y = Transformer.from_crs(crs, ZONE.epsg, always_xy=True).transform(u, v)
-    return np.stack([(x - XMIN) / RES_M, (YMAX - y) / RES_M]).astype(np.float32) * np.float32(STEP)
-
-
-def scene(path: Path | str, bands: dict[str, int], name: str = "a", sensor: str = "optical", mask=None, **file) -> dict:
-    return {
-        "id": name,
-        "sensor": sensor,
-        "date": "2000-10-30",
-        "files": [{"path": str(path), "bands": bands, **file}],
-        "mask": mask,
-    }
-
-
-def config(*scenes: dict, res_m: int = RES_M) -> Config:
-    return Config.model_validate(
-        {
-            "name": "test",
-            "year": 2000,
-            "inventory": "outlines.gpkg",
-            "scenes": list(scenes),
-            "sensors": {s["sensor"]: {"res_m": res_m} for s in scenes},
-        }
-    )
-
-
-@pytest.fixture
-def store(tmp_path) -> TileStore:
-    return TileStore(str(tmp_path / "tiles"))
-
-
-def ingested(store: TileStore, made: Config, sensor: str = "optical", block: Block = BLOCK) -> TileRead:
-    ingest_block(made, store, block, sensor)
-    lattice = store.lattice("2000", block.zone, sensor)
-    return store.read("2000", block.zone, sensor, lattice.block_window(block))
-
-
-def flat(value: float = 0.5, n_bands: int = 1, dtype: str = "float32") -> tuple[np.ndarray, Affine]:
-    transform, rows, cols = grid()
-    return np.full((n_bands, rows, cols), value, dtype=dtype), transform
 
 
 # ----------------------------------------------------------------------- geometry
@@ -302,7 +245,9 @@ def test_decibels_are_averaged_as_power(store, tmp_path):
 def test_power_of_zero_is_not_observed(store, tmp_path):
     values, transform = flat(-np.inf, n_bands=2)
     path = raster(tmp_path / "s1.tif", values, transform)
-    assert not ingested(store, config(scene(path, {"vv_db": 1, "vh_db": 2}, sensor="sar_sigma0")), "sar_sigma0").observed.any()
+    assert not ingested(
+        store, config(scene(path, {"vv_db": 1, "vh_db": 2}, sensor="sar_sigma0")), "sar_sigma0"
+    ).observed.any()
 
 
 def test_masked_classes_are_not_observed_and_do_not_grow(store, tmp_path):
@@ -425,16 +370,10 @@ def test_the_recipe_keeps_no_signature():
 # -------------------------------------------------------------------------- failures
 
 
-def _truncate(path: Path, share: float) -> Path:
-    data = path.read_bytes()
-    path.write_bytes(data[: int(len(data) * share)])
-    return path
-
-
 @pytest.mark.parametrize("compress", ["deflate", None], ids=["deflate", "plain"])
 def test_a_truncated_raster_is_poison_that_names_file_and_block(compress, store, tmp_path):
     values = np.random.default_rng(0).random((1, 400, 400), dtype=np.float32)
-    path = _truncate(raster(tmp_path / "cut.tif", values, grid()[0], compress=compress, tiled=True), 0.6)
+    path = truncate(raster(tmp_path / "cut.tif", values, grid()[0], compress=compress, tiled=True), 0.6)
     made = config(scene(path, {"red": 1}))
     with pytest.raises(PoisonError, match=rf"cut\.tif .*scene a, block {BLOCK.name}"):
         ingest_block(made, store, BLOCK, "optical")
@@ -604,7 +543,7 @@ def test_a_mask_of_another_scene_is_refused_and_a_coarser_one_is_not(good, tmp_p
 
 
 def test_a_truncated_header_is_found_before_anything_starts(good):
-    _truncate(good, 0.0001)
+    truncate(good, 0.0001)
     with pytest.raises(ConfigError, match="expected a raster that GDAL can open"):
         check_scenes(config(scene(good, {"red": 1})), HERE)
 
