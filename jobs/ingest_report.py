@@ -29,7 +29,8 @@ Progress = Callable[[int, int], None]
 MOST_LOOKS = 2000  # blocks whose glaciers are looked at; more are sampled
 _LOOK_M = 120
 _READERS = 32
-_VARIES = re.compile(r"[^\s(),:;]*[\d/_][^\s(),:;]*")
+# A word with a digit, slash or underscore: a number, a name or a path, without the punctuation around it.
+_VARIES = re.compile(r"(?<![^\s(])[^\s(]*[\d/_]\S*?(?=[,:;)]*(?:\s|$))")
 
 
 def ingest_report(prepared: Prepared, progress: Progress | None = None) -> dict[str, dict[str, Any]]:
@@ -63,6 +64,7 @@ def _empty(run: Run, sensor: str, planned: int, note: str, *, virtual: bool = Fa
         "blocks_planned": planned,
         "observed_fraction": 0.0,
         "glacier_observed_fraction": None,
+        "glacier_blocks": 0,
         "bytes_read": 0,
         "bytes": 0,
         "ratio": None,
@@ -80,10 +82,10 @@ def _sensor_report(run: Run, store: TileStore, sensor: str, blocks: Sequence[Blo
     """Of one sensor.
 
     observed_fraction: of the committed blocks; glacier_observed_fraction: of the ground within the buffer of an
-    outline, None where there is none; bytes_read: of source pixels, as decoded; bytes: as stored; ratio: the one by the
-    other; n_clipped: values beyond the stored range; scenes: ids in use; used: each with its date, the number of its
-    blocks and its mean scores (0–1, None where it was not ranked); rejected: scenes that gave no block a pixel, by
-    reason; per_block: the same, block by block, with every score and every reason.
+    outline, None where there is none; glacier_blocks: looked at for that; bytes_read: of source pixels, as decoded;
+    bytes: as stored; ratio: the one by the other; n_clipped: values beyond the stored range; scenes: ids in use; used:
+    each with its date, the number of its blocks and its mean scores (0–1, None where it was not ranked); rejected:
+    scenes that gave no block a pixel, by reason; per_block: the same by block, with every score and every reason.
     """
     epoch = run.config.epoch_of(sensor)
     committed = store.committed(epoch, sensor)
@@ -227,6 +229,7 @@ def _add_glacier_shares(
         if progress is not None:
             progress(done, len(active))
     for sensor, parts in seen.items():
+        report[sensor]["glacier_blocks"] = len(parts)
         report[sensor]["glacier_observed_fraction"] = sum(s for s, _ in parts) / sum(n for _, n in parts)
 
 

@@ -5,6 +5,7 @@ Cut where they grow long: the same with `--json` never is.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from core.sensors import Product
 from jobs.console import console, table
 
 MOST_ROWS = 12  # of one sensor in a table
+_ASIDE = re.compile(r" \([^)]*\)")
 
 
 def print_ingest_report(report: Mapping[str, Mapping[str, Any]]) -> None:
@@ -99,8 +101,8 @@ def _percent(share: float | None, digits: int = 0) -> str:
 
 def print_products(products: Iterable[Product]) -> None:
     """Every product that `sources` may name."""
-    rows = [(p.name, p.sensor, *_catalogue(p), access_words(p), p.licence.split(" (")[0]) for p in products]
-    table("Products", ["product", "sensor", "asked by default", "collection", "access", "licence"], rows)
+    rows = [(p.name, p.sensor, _catalogue(p), access_words(p), _ASIDE.sub("", p.licence)) for p in products]
+    table("Products", ["product", "sensor", "asked by default", "access", "licence"], rows)
     console.print("login: from the environment · tokens: of Planetary Computer, fetched when its catalogue is asked")
 
 
@@ -114,12 +116,9 @@ def access_words(product: Product) -> str:
     return " or ".join(ways) or "your own copy"
 
 
-def _catalogue(product: Product) -> tuple[str, str]:
-    """(catalogue, collection) that are asked by default."""
-    if not product.catalog:
-        return "none: name a folder", "tiles by name"
+def _catalogue(product: Product) -> str:
+    """Host of the catalogue, or bucket of the tiles."""
     parts = urlsplit(product.catalog)
-    if product.tiling:
-        return f"{parts.scheme}://{parts.netloc}", "tiles by name"
-    host = parts.hostname or product.catalog
-    return host, next((name for suffix, name in product.collections if not suffix or host.endswith(suffix)), "")
+    if not product.catalog:
+        return "none: name a folder"
+    return f"{parts.scheme}://{parts.netloc}" if product.tiling else parts.hostname or product.catalog

@@ -31,7 +31,7 @@ def reference(
     100,000 chunks, Parquet any number. If files are moved or written anew, make their references again: until then
     reading says which is missing or cut.
 
-    Examples: icefleet reference velocity.nc --out velocity.json
+    Example: icefleet reference velocity.nc --out velocity.json
 
     icefleet reference 's3://bucket/dem/*.tif' --out s3://bucket/dem.parq
     """

@@ -73,7 +73,11 @@ def grid(
 
 
 def grid_in(
-    crs: str, res: float | tuple[float, float], zone: Zone, bounds_m: tuple[float, float, float, float], around: int = 12
+    crs: str,
+    res: float | tuple[float, float],
+    zone: Zone,
+    bounds_m: tuple[float, float, float, float],
+    around: int = 12,
 ) -> tuple[Affine, int, int]:
     """Transform, rows and columns of a raster in any CRS that covers a rectangle of a zone and `around` pixels.
 

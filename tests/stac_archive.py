@@ -91,13 +91,13 @@ class Archive:
         return deepcopy(next(item for item in self.items if item["id"] == name))
 
 
-def build_archive(samples: Path, folder: Path, url: str) -> Archive:
-    """Write the archive under `folder` and copy it to `url`."""
+def build_archive(samples: Path, folder: Path, url: str, clouded: str = "summer") -> Archive:
+    """Write the archive under `folder` and copy it to `url`. clouded: season in which the west is under a cloud."""
     cogs = folder / "cogs"
     khumbu, everest = samples / "khumbu_s1_s2", samples / "everest_l7"
     items: list[Item] = []
     for season in SEASONS:
-        items.append(_sentinel_2(khumbu / f"s2_{season}_2024.tif", cogs, season))
+        items.append(_sentinel_2(khumbu / f"s2_{season}_2024.tif", cogs, season, season == clouded))
         items.append(_sentinel_1(khumbu / f"s1_{season}_2024_dB.tif", cogs, season))
     items.append(_elevation(khumbu / "hma-khumbu.tif", cogs, HMA, "2015-01-01", nodata=0))
     items.append(_elevation(samples / "exploradores" / "AST_L1A_00303182012144228_Z.tif", cogs, ASTER, "2012-03-18"))
@@ -190,15 +190,15 @@ def item_of(
     }
 
 
-def _sentinel_2(path: Path, cogs: Path, season: str) -> Item:
-    """Counts of reflectance · 10⁴, in autumn and spring + 1000; 0 is no data. In summer the west is under a cloud."""
+def _sentinel_2(path: Path, cogs: Path, season: str, clouded: bool) -> Item:
+    """Counts of reflectance · 10⁴, in autumn and spring + 1000; 0 is no data."""
     with rasterio.open(path) as source:
         reflectance, transform, crs, bounds = source.read(), source.transform, source.crs, source.bounds
     offset, cloud = S2[season]
     counts = np.maximum(np.round(reflectance * 1e4), 1) + (1000 if offset else 0)
     counts = np.where(reflectance == 0, 0, counts).astype(np.uint16)
     classes = np.where((counts == 0).any(axis=0), 0, BARE).astype(np.uint8)
-    if season == "summer":
+    if clouded:
         classes[:, : classes.shape[1] // 2] = CLOUD
     name = s2_id(season)
     for key, plane in zip(S2_ASSETS, counts, strict=True):

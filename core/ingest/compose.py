@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from core.config import Config, SceneConfig
 from core.grid import Block, Lattice, PixelWindow
-from core.ingest.composite import RANKED, STRATEGIES, TILE_PX, Composite
+from core.ingest.composite import RANKED, TILE_PX, Composite, at_once, composite
 from core.ingest.observe import Observer
 from core.ingest.raster import read_header, remote
 from core.ingest.recipe import composite_of, native_res_m, scenes_of
@@ -28,6 +28,8 @@ from core.stopwatch import WAIT, Stopwatch
 from core.terrain import slope_deg
 from core.tiles import MAX_SCENES, RejectedScene, SceneRef, SceneScore
 
+Float32 = NDArray[np.float32]
+Number = NDArray[np.uint8]
 _READERS = 8  # files, side by side
 
 
@@ -94,27 +96,39 @@ class BlockComposer:
                 if not tile.intersect(window).empty:
                     yield tile
 
-    def tile(self, tile: PixelWindow) -> Composite:
-        """One fixed tile: (values (band, h, w) float32, number (h, w) uint8, 0 = not observed)."""
-        compose = STRATEGIES[self.strategy]
-        if not self.sensor.slope:
-            return compose(self._candidates, self.sensor, tile)
-        values, number = compose(self._candidates, self.sensor, tile.pad(1))
-        elevation, inner = values[0], (slice(1, -1), slice(1, -1))
-        elevation[number == 0] = np.nan
+    def composites(self, tiles: Sequence[PixelWindow]) -> Iterator[tuple[PixelWindow, Float32, Number]]:
+        """Fixed tiles: (tile, values (band, h, w) float32, number (h, w) uint8, 0 = not observed)."""
+        step = at_once(self.strategy, len(self._candidates), self.sensor)
+        rim = 1 if self.sensor.slope else 0
+        for start in range(0, len(tiles), step):
+            group = list(tiles[start : start + step])
+            made = composite(self.strategy, self._candidates, self.sensor, [tile.pad(rim) for tile in group])
+            while made:  # each is let go as soon as it is handed on
+                tile, part = group.pop(0), made.pop(0)
+                yield (tile, *(self._sloped(part, tile) if rim else (part.values, part.number)))
+
+    def whole(self) -> tuple[Float32, Number]:
+        """The whole block."""
+        values = np.full((len(self.sensor.bands), *self.window.shape), np.nan, dtype=np.float32)
+        number = np.zeros(self.window.shape, dtype=np.uint8)
+        for tile, part, numbers in self.composites(list(self.tiles(self.window))):
+            where = tile.slices(self.window)
+            values[(slice(None), *where)], number[where] = part, numbers
+        return values, number
+
+    def tile(self, tile: PixelWindow) -> tuple[Float32, Number]:
+        """One fixed tile."""
+        _, values, number = next(self.composites([tile]))
+        return values, number
+
+    def _sloped(self, part: Composite, tile: PixelWindow) -> tuple[Float32, Number]:
+        """The tile without its rim, and the slope of its elevations in its band."""
+        values, number, inner = part.values, part.number, (slice(1, -1), slice(1, -1))
+        elevation = np.where(number > 0, values[0], np.float32(np.nan))
         values, number = np.ascontiguousarray(values[(slice(None), *inner)]), np.ascontiguousarray(number[inner])
         slope = values[self.sensor.band_index(self.sensor.slope)]
         slope[:] = slope_deg(elevation, self.lattice, tile)
         number[~np.isfinite(slope)] = 0
-        return values, number
-
-    def whole(self) -> Composite:
-        """The whole block."""
-        values = np.full((len(self.sensor.bands), *self.window.shape), np.nan, dtype=np.float32)
-        number = np.zeros(self.window.shape, dtype=np.uint8)
-        for tile in self.tiles(self.window):
-            where = tile.slices(self.window)
-            values[(slice(None), *where)], number[where] = self.tile(tile)
         return values, number
 
     def bands(self, used: Collection[str]) -> list[str]:

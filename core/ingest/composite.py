@@ -1,20 +1,22 @@
-"""Compositing: many scenes, one tile, and for every pixel the scene that it comes from.
+"""Compositing: many scenes, and for every pixel of a tile the scene that it comes from.
 
 Works on fixed tiles of a block (`TILE_PX`), each by itself: a pixel depends on its scenes and on nothing else that is
-asked for, so tiles that are stored and tiles that are made when they are read are the same.
+asked for, so tiles that are stored and tiles that are made when they are read are the same. Scene after scene goes
+over all tiles at hand, so that a scene is opened once and read once.
 
 - `first`: the first scene of the list that observed the pixel, all bands at once.
 - `best_scene`: the same, the scenes ranked by how well they show the glaciers of the block (`core.ingest.score`).
 - `least_snow`: of all scenes the one with the lowest NDSI there, as seasonal snow only ever raises it; a pixel bright
   both in blue and in SWIR is thin or missed cloud, whose NDSI is low too, and comes last.
-- `median`: the median of each band; the scene is the one whose values are nearest to it.
-- `mosaic`: the scenes are pieces of one raster; pieces that meet in a pixel share it by weight, so there is no seam,
-  and the scene is the one of most weight.
+- `median`: the median of each band over the best `MEDIAN_SCENES` scenes that observed anything of the tile; the scene
+  of a pixel is the one whose values are nearest to it.
+- `mosaic`: the scenes are pieces of one raster; pieces that meet in a pixel share it by weight, so there is no seam.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,119 +26,169 @@ from core.ingest.observe import Observer
 from core.sensors import Sensor
 
 TILE_PX = 512
-MEDIAN_SCENES = 24  # of one pixel at most; at 512 px and six bands they hold 151 MB
+MEDIAN_SCENES = 24
 CLOUD_BLUE, CLOUD_SWIR = 0.30, 0.20  # snow is dark in SWIR, rock in blue; bright in both is cloud
+_STACK_BYTES = 600 << 20  # what the scenes of a median may hold at once
 Float32 = NDArray[np.float32]
-# (values (band, h, w), number (h, w): k = from scenes[k − 1], 0 = not observed)
-Composite = tuple[Float32, NDArray[np.uint8]]
-Strategy = Callable[[Sequence[Observer], Sensor, PixelWindow], Composite]
 
 
-def first(scenes: Sequence[Observer], sensor: Sensor, tile: PixelWindow) -> Composite:
-    """Once every pixel is observed the rest of the list is not opened."""
-    values, number = _empty(sensor, tile)
-    for k, scene in enumerate(scenes, start=1):
-        if number.all():
-            break
-        if scene.reaches:
-            seen = scene.observe(tile)
-            new = seen.valid & (number == 0)
-            np.copyto(values, seen.values, where=new)
-            number[new] = k
-    return values, number
+class Composite(Protocol):
+    """A tile while it is made, and then: values (band, h, w), number (h, w): k = from the k-th scene, 0 = none."""
+
+    values: Float32
+    number: NDArray[np.uint8]
+
+    def __init__(self, sensor: Sensor, tile: PixelWindow) -> None: ...
+
+    @property
+    def done(self) -> bool:
+        """Whether no further scene can change it."""
+        ...
+
+    def add(self, k: int, scene: Observer) -> None:
+        """Take what the k-th scene (from 1) has of the tile."""
+        ...
+
+    def finish(self) -> None:
+        """All scenes were added."""
+        ...
 
 
-def least_snow(scenes: Sequence[Observer], sensor: Sensor, tile: PixelWindow) -> Composite:
-    """Raises nothing for scenes without SWIR or green: they come after all that have them, in their order."""
-    values, number = _empty(sensor, tile)
-    lowest = np.full(tile.shape, np.inf, dtype=np.float32)
-    for k, scene in enumerate(scenes, start=1):
-        if scene.reaches:
-            seen = scene.observe(tile)
-            snow = _snow(seen.values, sensor)
-            new = seen.valid & ((snow < lowest) | (number == 0))
-            np.copyto(values, seen.values, where=new)
-            np.copyto(lowest, snow, where=new)
-            number[new] = k
-    return values, number
+class First:
+    """Also `best_scene`, of ranked scenes."""
+
+    def __init__(self, sensor: Sensor, tile: PixelWindow) -> None:
+        self.sensor, self.tile = sensor, tile
+        self.values = np.full((len(sensor.bands), *tile.shape), np.nan, dtype=np.float32)
+        self.number = np.zeros(tile.shape, dtype=np.uint8)
+
+    @property
+    def done(self) -> bool:
+        return bool(self.number.all())
+
+    def add(self, k: int, scene: Observer) -> None:
+        seen = scene.observe(self.tile)
+        new = seen.valid & (self.number == 0)
+        np.copyto(self.values, seen.values, where=new)
+        self.number[new] = k
+
+    def finish(self) -> None:
+        pass
 
 
-def median(scenes: Sequence[Observer], sensor: Sensor, tile: PixelWindow) -> Composite:
-    """Of the first `MEDIAN_SCENES` scenes that observed the pixel."""
-    stack: list[Float32] = []
-    index: list[NDArray[np.uint8]] = []
-    count = np.zeros(tile.shape, dtype=np.uint8)
-    for k, scene in enumerate(scenes, start=1):
-        if (count == MEDIAN_SCENES).all():
-            break
-        if not scene.reaches:
-            continue
-        seen = scene.observe(tile)
-        new = seen.valid & (count < MEDIAN_SCENES)
-        count += new
-        if not new.any():
-            continue
-        if len(stack) < MEDIAN_SCENES:
-            stack.append(np.where(new, seen.values, np.float32(np.nan)))
-            index.append(np.where(new, np.uint8(k), np.uint8(0)))
-            continue
-        for values, number in zip(stack, index, strict=True):  # into the gaps of those before
-            here = new & (number == 0)
-            np.copyto(values, seen.values, where=here)
-            number[here] = k
-            new &= ~here
-    if not stack:
-        return _empty(sensor, tile)
-    values, nearest = _median(np.stack(stack))
-    number = np.take_along_axis(np.stack(index), np.maximum(nearest, 0)[None], axis=0)[0]
-    return values, np.where(nearest >= 0, number, np.uint8(0))
+class LeastSnow(First):
+    """Scenes without SWIR or green come after all that have them, in their order."""
+
+    def __init__(self, sensor: Sensor, tile: PixelWindow) -> None:
+        super().__init__(sensor, tile)
+        self.lowest = np.full(tile.shape, np.inf, dtype=np.float32)
+
+    @property
+    def done(self) -> bool:
+        return False
+
+    def add(self, k: int, scene: Observer) -> None:
+        seen = scene.observe(self.tile)
+        snow = _snow(seen.values, self.sensor)
+        new = seen.valid & ((snow < self.lowest) | (self.number == 0))
+        np.copyto(self.values, seen.values, where=new)
+        np.copyto(self.lowest, snow, where=new)
+        self.number[new] = k
 
 
-def mosaic(scenes: Sequence[Observer], sensor: Sensor, tile: PixelWindow) -> Composite:
+class Median(First):
+    """Holds every scene of the tile until it is finished."""
+
+    def __init__(self, sensor: Sensor, tile: PixelWindow) -> None:
+        super().__init__(sensor, tile)
+        self.stack: list[Float32] = []
+        self.index: list[int] = []
+
+    @property
+    def done(self) -> bool:
+        return len(self.stack) == MEDIAN_SCENES
+
+    def add(self, k: int, scene: Observer) -> None:
+        seen = scene.observe(self.tile)
+        if seen.valid.any():
+            self.stack.append(np.where(seen.valid, seen.values, np.float32(np.nan)))
+            self.index.append(k)
+
+    def finish(self) -> None:
+        if self.stack:
+            self.values, nearest = _median(np.stack(self.stack))
+            self.number = np.concatenate([[0], self.index]).astype(np.uint8)[nearest + 1]
+        self.stack = []
+
+
+class Mosaic(First):
     """A pixel is observed where the pieces together carry at least half of its weight."""
-    values, number = _empty(sensor, tile)
-    covered, most = np.zeros(tile.shape, np.float32), np.zeros(tile.shape, np.float32)
-    sums, total = np.zeros_like(values), np.zeros_like(values)
-    for k, scene in enumerate(scenes, start=1):
-        if scene.reaches:
-            part, weight = scene.sums(tile)
-            sums += part
-            total[[band in scene.bands for band in sensor.band_names]] += weight
-            covered += weight
-            number[weight > most] = k
-            np.maximum(most, weight, out=most)
-    enough = covered >= 0.5
-    np.divide(sums, total, out=values, where=enough & (total > 0))
-    if sensor.resampling == "decibel":
-        values = np.float32(10.0) * np.log10(values)
-    number[~enough] = 0
-    return values, number
+
+    def __init__(self, sensor: Sensor, tile: PixelWindow) -> None:
+        super().__init__(sensor, tile)
+        self.sums = np.zeros_like(self.values)
+        self.total, self.most = np.zeros(tile.shape, np.float32), np.zeros(tile.shape, np.float32)
+
+    @property
+    def done(self) -> bool:
+        return False
+
+    def add(self, k: int, scene: Observer) -> None:
+        sums, weight = scene.sums(self.tile)
+        self.sums += sums
+        self.total += weight
+        self.number[weight > self.most] = k
+        np.maximum(self.most, weight, out=self.most)
+
+    def finish(self) -> None:
+        enough = self.total >= 0.5
+        np.divide(self.sums, self.total, out=self.values, where=enough)
+        if self.sensor.resampling == "decibel":
+            self.values = np.float32(10.0) * np.log10(self.values)
+        self.number[~enough] = 0
 
 
-STRATEGIES: dict[str, Strategy] = {
-    "first": first,
-    "best_scene": first,
-    "least_snow": least_snow,
-    "median": median,
-    "mosaic": mosaic,
+STRATEGIES: dict[str, Callable[[Sensor, PixelWindow], Composite]] = {
+    "first": First,
+    "best_scene": First,
+    "least_snow": LeastSnow,
+    "median": Median,
+    "mosaic": Mosaic,
 }
 RANKED = frozenset({"best_scene", "least_snow", "median"})
 
 
-def _empty(sensor: Sensor, tile: PixelWindow) -> Composite:
-    return np.full((len(sensor.bands), *tile.shape), np.nan, dtype=np.float32), np.zeros(tile.shape, dtype=np.uint8)
+def composite(
+    strategy: str, scenes: Sequence[Observer], sensor: Sensor, tiles: Sequence[PixelWindow]
+) -> list[Composite]:
+    """One composite of each tile. Once every pixel is settled the rest of the list is not opened."""
+    made = [STRATEGIES[strategy](sensor, tile) for tile in tiles]
+    for k, scene in enumerate(scenes, start=1):
+        open_ = [part for part in made if not part.done]
+        if not open_:
+            break
+        for part in open_:
+            part.add(k, scene)
+    for part in made:
+        part.finish()
+    return made
+
+
+def at_once(strategy: str, n_scenes: int, sensor: Sensor) -> int:
+    """How many tiles may be made together: all, unless every scene of them has to be held."""
+    if strategy != "median":
+        return 1 << 16
+    tile_bytes = min(n_scenes, MEDIAN_SCENES) * len(sensor.bands) * TILE_PX**2 * 4
+    return max(1, _STACK_BYTES // max(1, tile_bytes))
 
 
 def _snow(values: Float32, sensor: Sensor) -> Float32:
-    """NDSI where it can be told, 2 above it where it is likely cloud, 9 where it cannot be told: (h, w).
-
-    Corrected for the atmosphere, shadow comes out below 0, which is no NDSI of −1.
-    """
+    """NDSI where it can be told, 2 above it where it is likely cloud, 9 where it cannot be told: (h, w)."""
     names = sensor.band_names
     if not {"blue", "green", "swir1"} <= set(names):
         return np.full(values.shape[1:], 9.0, dtype=np.float32)
-    blue, green, swir = (np.maximum(values[names.index(band)], 0) for band in ("blue", "green", "swir1"))
-    ndsi = (green - swir) / np.maximum(green + swir, np.float32(1e-4))
+    blue, green, swir = (values[names.index(band)] for band in ("blue", "green", "swir1"))
+    ndsi = np.clip((green - swir) / np.maximum(green + swir, np.float32(1e-4)), -1, 1)
     cloud = (blue > CLOUD_BLUE) & (swir > CLOUD_SWIR)
     return np.where(np.isfinite(ndsi), ndsi + np.float32(2.0) * cloud, np.float32(9.0)).astype(np.float32)
 

@@ -54,8 +54,7 @@ class VirtualTiles:
                 self._config, self._sensor, block, self._found_of(block), self._outlines_m, self._watch
             )
             with composer:
-                for tile in composer.tiles(window):
-                    made, number = composer.tile(tile)
+                for tile, made, number in composer.composites(list(composer.tiles(window))):
                     present = [k for k in range(len(entry.bands)) if np.isfinite(made[k][number > 0]).all()]
                     stored, _ = encode(made, number > 0, present, entry)
                     piece = tile.intersect(window)

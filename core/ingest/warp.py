@@ -38,6 +38,7 @@ _MIN_TILE_PX = 32
 _POLE_M = 2_000_000.0  # both coordinates of the pole in UPS
 _NODES = 17  # per side of a tile: between them every projection in use is straight to a few metres
 _MARGIN_PX = 32  # kernel, curvature between nodes and the metres by which two PROJ data sets may differ
+_ASLANT = 0.15
 _TOLERANCE_PX = 0.01  # of GDAL's interpolated transformation; its usual 0.125 is a shift that can be measured
 
 
@@ -66,6 +67,18 @@ class SourceGrid:
 
     def density(self, lattice: Lattice, window: PixelWindow) -> float:
         """Source pixels along a side of a lattice pixel at the middle of `window`; NaN where it cannot be projected."""
+        return math.sqrt(abs(float(np.linalg.det(self._steps(lattice, window)))))
+
+    def boxy(self, lattice: Lattice, window: PixelWindow) -> bool:
+        """Whether a lattice pixel is nearly a box of the raster's rows and columns: not more than some 9° aslant, and
+        not on both sides of a seam of longitudes."""
+        if len(list(self.parts(lattice, window, 0.0))) > 1:
+            return False
+        steps = np.abs(self._steps(lattice, window))
+        return bool((steps.min(axis=1) <= _ASLANT * steps.max(axis=1)).all())
+
+    def _steps(self, lattice: Lattice, window: PixelWindow) -> NDArray[np.float64]:
+        """[[columns, rows] of the raster by [x, y]] of one lattice pixel at the middle of `window`."""
         xmin, ymin, xmax, ymax = lattice.bounds_m(window)
         x, y, r = (xmin + xmax) / 2, (ymin + ymax) / 2, lattice.res_m / 2
         u, v = self._locate(lattice, np.array([x - r, x + r, x, x]), np.array([y, y, y - r, y + r]))
@@ -73,8 +86,7 @@ class SourceGrid:
         if self.geographic:
             du = (du + 180.0) % 360.0 - 180.0
         inverse = ~self.transform
-        columns, rows = inverse.a * du + inverse.b * dv, inverse.d * du + inverse.e * dv
-        return math.sqrt(abs(columns[0] * rows[1] - columns[1] * rows[0]))
+        return np.stack([inverse.a * du + inverse.b * dv, inverse.d * du + inverse.e * dv])
 
     def parts(self, lattice: Lattice, window: PixelWindow, density: float) -> Iterator[SourcePart]:
         """The windows of the source that `window` needs: none if it lies elsewhere, two across a seam of longitudes."""
@@ -155,14 +167,22 @@ def warp_values(
     values = np.full((len(numbers), *tile.shape), np.nan, dtype=np.float32)
     valid = np.zeros(tile.shape, dtype=bool)
     merge = density > _MERGE_FROM
-    for part in grid.parts(lattice, tile, density):
+    parts = list(grid.parts(lattice, tile, density))
+    if merge and len(parts) > 1:  # pixels on a seam have something of both sides
+        sums, weights = warp_sums(dataset, grid, file, sensor, lattice, tile, density, watch)
+        valid = weights >= 0.5
+        np.divide(sums, weights, out=values, where=valid)
+        parts = []
+    for part in parts:
         with watch.on(WAIT):
             source = _read(dataset, file, numbers, part.window, sensor)
         source_valid = np.asarray(np.isfinite(source).all(axis=0))
         if not source_valid.any():
             continue
-        how = Resampling.average if merge else Resampling.bilinear
-        part_values = _warp(source, part.transform, grid, lattice, tile, how)
+        if merge:
+            part_values = _merge(source, part.transform, grid, lattice, tile, density)
+        else:
+            part_values = _warp(source, part.transform, grid, lattice, tile, Resampling.bilinear)
         part_valid = _warp_valid(source_valid, part.transform, grid, lattice, tile, merge=merge, density=density)
         part_valid &= np.isfinite(part_values).all(axis=0) & ~valid
         np.copyto(values, part_values, where=part_valid)
@@ -194,7 +214,6 @@ def warp_sums(
     weights = np.zeros(tile.shape, dtype=np.float32)
     merge = density > _MERGE_FROM
     rim = math.ceil(density) + 1 if merge else 1
-    how = Resampling.average if merge else Resampling.bilinear
     for part in grid.parts(lattice, tile, density):
         with watch.on(WAIT):
             source = _read(dataset, file, numbers, part.window, sensor)
@@ -204,7 +223,10 @@ def warp_sums(
         layers = np.concatenate([np.where(valid, source, np.float32(0)), valid[None].astype(np.float32)])
         padded = np.pad(layers, ((0, 0), (rim, rim), (rim, rim)))
         shifted = part.transform @ Affine.translation(-rim, -rim)
-        warped = _warp(padded, shifted, grid, lattice, tile, how, nodata=None)
+        if merge:
+            warped = _merge(padded, shifted, grid, lattice, tile, density, nodata=None)
+        else:
+            warped = _warp(padded, shifted, grid, lattice, tile, Resampling.bilinear, nodata=None)
         sums += warped[:-1]
         weights += warped[-1]
     return sums, weights
@@ -265,8 +287,36 @@ def _warp_valid(
     rim = math.ceil(density) + 1
     padded = np.pad(valid, rim).astype(np.float32 if merge else np.uint8)[None]
     shifted = transform @ Affine.translation(-rim, -rim)
-    how = Resampling.average if merge else Resampling.nearest
-    return np.asarray(_warp(padded, shifted, grid, lattice, tile, how)[0] >= 0.5)
+    if merge:
+        return np.asarray(_merge(padded, shifted, grid, lattice, tile, density)[0] >= 0.5)
+    return np.asarray(_warp(padded, shifted, grid, lattice, tile, Resampling.nearest)[0] >= 0.5)
+
+
+def _merge(
+    source: NDArray[Any],
+    transform: Affine,
+    grid: SourceGrid,
+    lattice: Lattice,
+    tile: PixelWindow,
+    density: float,
+    nodata: float | None = math.nan,
+) -> NDArray[Any]:
+    """(band, h, w): the mean of the source pixels under each pixel of the tile.
+
+    GDAL's average takes the box between two opposite corners of the pixel, of which little is left where the raster
+    lies aslant (a line, at 45°), and nothing across 180°. There: the mean of interpolated values, at least as many as
+    source pixels.
+    """
+    if grid.boxy(lattice, tile):
+        return _warp(source, transform, grid, lattice, tile, Resampling.average, nodata)
+    times = math.ceil(density)
+    fine = _warp(source, transform, grid, lattice, tile, Resampling.bilinear, nodata, times)
+    height, width = tile.shape
+    samples = fine.reshape(len(fine), height, times, width, times)
+    known = np.isfinite(samples)
+    count = np.count_nonzero(known, axis=(2, 4)).astype(np.float32)
+    total = np.sum(samples, axis=(2, 4), where=known)
+    return np.asarray(np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0))
 
 
 def _warp(
@@ -277,8 +327,9 @@ def _warp(
     tile: PixelWindow,
     resampling: Resampling,
     nodata: float | None = math.nan,
+    times: int = 1,
 ) -> NDArray[Any]:
-    """(band, h, w) onto the tile: NaN is nodata of floats unless there is none, and 0 lies around.
+    """(band, h, w) onto the tile, `times` as fine: NaN is nodata of floats unless there is none, and 0 lies around.
 
     Through a WarpedVRT, because `rasterio.warp.reproject` interpolates the transformation to 0.125 px at best.
     """
@@ -301,15 +352,17 @@ def _warp(
             WarpedVRT(
                 cut,
                 crs=_raster_crs(f"EPSG:{lattice.zone.epsg}"),
-                transform=lattice.transform(tile),
-                height=tile.shape[0],
-                width=tile.shape[1],
+                transform=lattice.transform(tile) @ Affine.scale(1 / times),
+                height=tile.shape[0] * times,
+                width=tile.shape[1] * times,
                 resampling=resampling,
                 nodata=nodata,
                 tolerance=_TOLERANCE_PX,
                 # Otherwise GDAL widens the bilinear kernel by the ratio of the pixels, and its samples no longer sum
                 # to the place that they stand for: up to 0.05 px of shift.
                 **({"XSCALE": 1, "YSCALE": 1} if resampling == Resampling.bilinear else {}),
+                # GDAL looks for the source of a tile at a few points of its rim, between which 180° may lie.
+                **({"SOURCE_EXTRA": max(height, width)} if grid.geographic else {}),
             ) as warped,
         ):
             return np.asarray(warped.read())

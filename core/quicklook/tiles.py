@@ -146,6 +146,7 @@ class _Cell:
             ScalarMappable(image.norm, image.cmap), cax=self._add(_SIDE + _GAP, _GAP, _BAR, _SIDE)
         )
         bar.ax.tick_params(labelsize=7, pad=2)
+        bar.ax.yaxis.set_major_formatter("{x:g}")
         bar.set_label(image.label, fontsize=7.5, labelpad=2)
 
     def _scenes(self, picture: Thumbnail, left: float, bottom: float, box: tuple[float, float, float, float]) -> None:
