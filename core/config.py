@@ -84,6 +84,7 @@ class MaskConfig(_Strict):
     band: int = Field(1, ge=1)
     invalid: list[int] = Field(default_factory=list, description="classes that are not observed")
     bits: list[int] = Field(default_factory=list, description="bits (0 = lowest) of which each means not observed")
+    variable: str | None = Field(None, description="array of a NetCDF, HDF5, Zarr or kerchunk file")
 
     @model_validator(mode="after")
     def _masks_something(self) -> MaskConfig:
@@ -111,7 +112,9 @@ class SourceConfig(_Strict):
     """Scenes that a catalogue is asked for, for every block and season."""
 
     product: str = Field(description="of `icefleet ingest --products`")
-    catalog: str | None = Field(None, description="STAC API, static catalogue or folder of tiles; none: the product's")
+    catalog: str | None = Field(
+        None, description="STAC API, static catalogue, folder or file of tiles; none: the product's"
+    )
     collection: str | None = Field(None, description="none: the product's in that catalogue")
     season: str | None = Field(
         None, pattern=r"^\d\d-\d\d/\d\d-\d\d$", description="MM-DD/MM-DD; none: of the region's table"

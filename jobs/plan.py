@@ -11,7 +11,7 @@ from rich.markup import escape
 from core.config import load_config
 from core.plan.estimate import Estimate, estimate
 from core.prepare import Prepared, prepare
-from jobs.console import AsJson, ConfigPath, Keys, Overrides, console, print_json, run_verb, table
+from jobs.console import AsJson, Bars, ConfigPath, Keys, Overrides, console, print_json, run_verb, table
 
 
 def plan(
@@ -31,7 +31,8 @@ def plan(
     prepared = prepare(load_config(config, overrides or ()))
     summary = plan_summary(prepared)
     if not dry_run:
-        prepared.write()
+        with Bars(as_json) as bars:
+            prepared.write(bars.follow("search"))
     if as_json:
         print_json(summary)
         return

@@ -70,7 +70,7 @@ def check_scenes(config: Config, glacier_bounds: gpd.GeoDataFrame | NDArray[np.f
     files: dict[Source, None] = dict.fromkeys(
         source
         for s in config.scenes
-        for source in [*((f.path, f.variable) for f in s.files), *([(s.mask.path, None)] if s.mask else [])]
+        for source in [*((f.path, f.variable) for f in s.files), *([(s.mask.path, s.mask.variable)] if s.mask else [])]
     )
     with ThreadPoolExecutor(_READERS) as pool:
         headers = dict(zip(files, pool.map(_header_or_error, files), strict=True))
@@ -158,7 +158,7 @@ def _check_scene(
             notes.append(f"{scene.id}: {public(file.path)} declares scale, offset {declared.pop()}, not applied")
     if scene.mask is not None:
         here = f"{where}: mask"
-        mask = _header(here, (scene.mask.path, None), headers)
+        mask = _header(here, (scene.mask.path, scene.mask.variable), headers)
         _check_mask(f"{here} {public(scene.mask.path)}", scene, scene.mask.band, mask, headers)
     bounds = _common(footprints)
     info = SceneInfo(

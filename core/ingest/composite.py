@@ -8,9 +8,10 @@ over all tiles at hand, so that a scene is opened once and read once.
 - `best_scene`: the same, the scenes ranked by how well they show the glaciers of the block (`core.ingest.score`).
 - `least_snow`: of all scenes the one with the lowest NDSI there, as seasonal snow only ever raises it; a pixel bright
   both in blue and in SWIR is thin or missed cloud, whose NDSI is low too, and comes last.
-- `median`: the median of each band over the best `MEDIAN_SCENES` scenes that observed anything of the tile; the scene
-  of a pixel is the one whose values are nearest to it.
-- `mosaic`: the scenes are pieces of one raster; pieces that meet in a pixel share it by weight, so there is no seam.
+- `median`: the median of each band over the best `MEDIAN_SCENES` scenes that observed the pixel; the scene is the one
+  whose values are nearest to it.
+- `mosaic`: the scenes are pieces of one raster; pieces that meet in a pixel share it by weight, so there is no seam,
+  and the scene is the one of most weight.
 """
 
 from __future__ import annotations
@@ -102,23 +103,34 @@ class Median(First):
     def __init__(self, sensor: Sensor, tile: PixelWindow) -> None:
         super().__init__(sensor, tile)
         self.stack: list[Float32] = []
-        self.index: list[int] = []
+        self.index: list[NDArray[np.uint8]] = []  # per pixel, because a scene may fill the gaps of several before it
+        self.count = np.zeros(tile.shape, dtype=np.uint8)
 
     @property
     def done(self) -> bool:
-        return len(self.stack) == MEDIAN_SCENES
+        return bool((self.count == MEDIAN_SCENES).all())
 
     def add(self, k: int, scene: Observer) -> None:
         seen = scene.observe(self.tile)
-        if seen.valid.any():
-            self.stack.append(np.where(seen.valid, seen.values, np.float32(np.nan)))
-            self.index.append(k)
+        new = seen.valid & (self.count < MEDIAN_SCENES)
+        self.count += new
+        if len(self.stack) < MEDIAN_SCENES:
+            if new.any():
+                self.stack.append(np.where(new, seen.values, np.float32(np.nan)))
+                self.index.append(np.where(new, np.uint8(k), np.uint8(0)))
+            return
+        for values, index in zip(self.stack, self.index, strict=True):
+            here = new & (index == 0)
+            np.copyto(values, seen.values, where=here)
+            index[here] = k
+            new &= ~here
 
     def finish(self) -> None:
         if self.stack:
             self.values, nearest = _median(np.stack(self.stack))
-            self.number = np.concatenate([[0], self.index]).astype(np.uint8)[nearest + 1]
-        self.stack = []
+            number = np.take_along_axis(np.stack(self.index), np.maximum(nearest, 0)[None], axis=0)[0]
+            self.number = np.where(nearest >= 0, number, np.uint8(0))
+        self.stack, self.index = [], []
 
 
 class Mosaic(First):
@@ -126,8 +138,8 @@ class Mosaic(First):
 
     def __init__(self, sensor: Sensor, tile: PixelWindow) -> None:
         super().__init__(sensor, tile)
-        self.sums = np.zeros_like(self.values)
-        self.total, self.most = np.zeros(tile.shape, np.float32), np.zeros(tile.shape, np.float32)
+        self.sums, self.total = np.zeros_like(self.values), np.zeros_like(self.values)
+        self.covered, self.most = np.zeros(tile.shape, np.float32), np.zeros(tile.shape, np.float32)
 
     @property
     def done(self) -> bool:
@@ -136,13 +148,14 @@ class Mosaic(First):
     def add(self, k: int, scene: Observer) -> None:
         sums, weight = scene.sums(self.tile)
         self.sums += sums
-        self.total += weight
+        self.total[[band in scene.bands for band in self.sensor.band_names]] += weight
+        self.covered += weight
         self.number[weight > self.most] = k
         np.maximum(self.most, weight, out=self.most)
 
     def finish(self) -> None:
-        enough = self.total >= 0.5
-        np.divide(self.sums, self.total, out=self.values, where=enough)
+        enough = self.covered >= 0.5
+        np.divide(self.sums, self.total, out=self.values, where=enough & (self.total > 0))
         if self.sensor.resampling == "decibel":
             self.values = np.float32(10.0) * np.log10(self.values)
         self.number[~enough] = 0
@@ -183,12 +196,15 @@ def at_once(strategy: str, n_scenes: int, sensor: Sensor) -> int:
 
 
 def _snow(values: Float32, sensor: Sensor) -> Float32:
-    """NDSI where it can be told, 2 above it where it is likely cloud, 9 where it cannot be told: (h, w)."""
+    """NDSI where it can be told, 2 above it where it is likely cloud, 9 where it cannot be told: (h, w).
+
+    Corrected for the atmosphere, shadow comes out below 0, which is no NDSI of −1.
+    """
     names = sensor.band_names
     if not {"blue", "green", "swir1"} <= set(names):
         return np.full(values.shape[1:], 9.0, dtype=np.float32)
-    blue, green, swir = (values[names.index(band)] for band in ("blue", "green", "swir1"))
-    ndsi = np.clip((green - swir) / np.maximum(green + swir, np.float32(1e-4)), -1, 1)
+    blue, green, swir = (np.maximum(values[names.index(band)], 0) for band in ("blue", "green", "swir1"))
+    ndsi = (green - swir) / np.maximum(green + swir, np.float32(1e-4))
     cloud = (blue > CLOUD_BLUE) & (swir > CLOUD_SWIR)
     return np.where(np.isfinite(ndsi), ndsi + np.float32(2.0) * cloud, np.float32(9.0)).astype(np.float32)
 

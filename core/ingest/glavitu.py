@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,6 +119,15 @@ class TileFile:
                 name, region, subregion, int(attrs["epsg"]), (west, south, east, north), rows, cols, arrays
             )
 
+    def claimed(self, name: str) -> tuple[int, tuple[float, float, float, float]] | None:
+        """(EPSG code, bounds) that a tile claims, however broken it is; None if it claims none."""
+        with suppress(PoisonError, KeyError, TypeError, ValueError), self._errors(self._where(name)):
+            attrs = self._tree.attrs(name)
+            west, south, east, north = (float(attrs[key]) for key in ("xmin", "ymin", "xmax", "ymax"))
+            if west < east and south < north:
+                return int(attrs["epsg"]), (west, south, east, north)
+        return None
+
     def read(self, tile: TileHeader | str, *, ranges: Ranges | None = None) -> Tile:
         """The pixels of one tile.
 
@@ -143,12 +152,21 @@ class TileFile:
             ]
         return Tile(header, values, *labels)
 
+    def heights(self, tile: TileHeader) -> tuple[float, float]:
+        """(lowest, highest) number in the middle row of elevations and slopes; (0, 0) if there is none."""
+        with self._errors(self._where(tile.name)):
+            row = self._middle_row(tile)
+            known = row[np.isfinite(row)]
+            return (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
+
     def check_units(self, tile: TileHeader) -> None:
         """Raises ConfigError if the values of a tile are scaled; reads its middle row of elevations."""
         with self._errors(self._where(tile.name)):
-            middle = (tile.rows.start + tile.rows.stop) // 2
-            row = self._pixels(tile, "dem", CHANNELS["dem"], slice(middle, middle + 1))
-            _refuse_scaled(row, self._where(tile.name))
+            _refuse_scaled(self._middle_row(tile), self._where(tile.name))
+
+    def _middle_row(self, tile: TileHeader) -> NDArray[Any]:
+        middle = (tile.rows.start + tile.rows.stop) // 2
+        return self._pixels(tile, "dem", CHANNELS["dem"], slice(middle, middle + 1))
 
     def _pixels(self, header: TileHeader, name: str, channels: int, rows: slice | None = None) -> NDArray[Any]:
         """(channel, h, w) as stored, without padding."""
@@ -213,14 +231,15 @@ def scenes_of_tiles(path: str, date: dt.date, sensors: Sequence[str] | None = No
             if i == 0:
                 tiles.check_units(header)
             for sensor in header.sensors:
-                files = _files(path, header, sensor)
+                files = files_of(path, header, sensor)
                 if files and (sensors is None or sensor in sensors):
                     scenes.append(SceneConfig(id=f"{header.name}-{sensor}", sensor=sensor, date=date, files=files))
     return scenes
 
 
-def _files(path: str, header: TileHeader, sensor: str) -> list[FileConfig]:
-    """Empty if an array of the sensor is missing: the pixel path has no bands that are half there."""
+def files_of(path: str, header: TileHeader, sensor: str) -> list[FileConfig]:
+    """The arrays that give the bands of a sensor. Empty if one of them is missing: the pixel path has no bands that are
+    half there."""
     by_array: dict[str, dict[str, int]] = {}
     for band, (array, channel) in SOURCES[sensor].items():
         if band != "slope_deg":

@@ -239,7 +239,7 @@ class Observer:
         mask = self.scene.mask
         if mask is None:
             return None
-        file = FileConfig(path=mask.path, bands={"mask": mask.band})
+        file = FileConfig(path=mask.path, bands={"mask": mask.band}, variable=mask.variable)
         place = self._locate(file, self.scene.files[0].crs, self.watch)
         return self._open(file, place, self.watch) if place else None
 

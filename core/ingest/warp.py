@@ -10,6 +10,7 @@ Memory: the source is read in windows of at most 16 M values.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -104,17 +105,19 @@ class SourceGrid:
         south, north = float(v.min()), float(v.max())
         if lattice.zone.polar and xmin <= _POLE_M <= xmax and ymin <= _POLE_M <= ymax:
             south, north = (south, 90.0) if lattice.zone.north else (-90.0, north)
-            spans = [(-180.0, 0.0), (0.0, 180.0)]
-        elif np.ptp(u) > 180:
-            spans = [(float(u[u >= 0].min()), 180.0), (-180.0, float(u[u < 0].max()))]
+            spans, across = [(-180.0, 0.0), (0.0, 180.0)], False
         else:
+            across = bool(np.ptp(u) > 180)
+            u = u % 360.0 if across else u
             spans = [(float(u.min()), float(u.max()))]
         for west, east in spans:
             for turn in (-360.0, 0.0, 360.0):
                 corners = np.array([west, east, east, west]) + turn, np.array([south, south, north, north])
-                yield from self._part(*corners, turn, margin)
+                yield from self._part(*corners, turn, margin, across)
 
-    def _part(self, u: NDArray[np.float64], v: NDArray[np.float64], turn: float, margin: int) -> Iterator[SourcePart]:
+    def _part(
+        self, u: NDArray[np.float64], v: NDArray[np.float64], turn: float, margin: int, across: bool = False
+    ) -> Iterator[SourcePart]:
         a = ~self.transform
         columns, rows = a.a * u + a.b * v + a.c, a.d * u + a.e * v + a.f
         col0 = max(0, math.floor(columns.min()) - margin)
@@ -123,7 +126,7 @@ class SourceGrid:
         row1 = min(self.height, math.ceil(rows.max()) + margin)
         if col1 > col0 and row1 > row0:
             shifted = Affine.translation(-turn, 0.0) @ self.transform @ Affine.translation(col0, row0)
-            yield SourcePart(Window(col0, row0, col1 - col0, row1 - row0), shifted)
+            yield SourcePart(Window(col0, row0, col1 - col0, row1 - row0), shifted, across)
 
     def _locate(
         self, lattice: Lattice, x: NDArray[np.float64], y: NDArray[np.float64]
@@ -134,10 +137,17 @@ class SourceGrid:
 
 @dataclass(frozen=True)
 class SourcePart:
-    """A window of the source and the transform of its upper left corner."""
+    """A window of the source and the transform of its upper left corner. across: longitudes run from 0 to 360."""
 
     window: Window
     transform: Affine
+    across: bool = False
+
+    def widened(self, px: int) -> SourcePart:
+        """With a rim of pixels on all sides."""
+        w = self.window
+        around = Window(w.col_off - px, w.row_off - px, w.width + 2 * px, w.height + 2 * px)
+        return SourcePart(around, self.transform @ Affine.translation(-px, -px), self.across)
 
 
 def tiles_of(window: PixelWindow, density: float, n_bands: int) -> Iterator[PixelWindow]:
@@ -168,7 +178,7 @@ def warp_values(
     valid = np.zeros(tile.shape, dtype=bool)
     merge = density > _MERGE_FROM
     parts = list(grid.parts(lattice, tile, density))
-    if merge and len(parts) > 1:  # pixels on a seam have something of both sides
+    if len(parts) > 1:  # pixels on a seam have something of both sides
         sums, weights = warp_sums(dataset, grid, file, sensor, lattice, tile, density, watch)
         valid = weights >= 0.5
         np.divide(sums, weights, out=values, where=valid)
@@ -180,10 +190,10 @@ def warp_values(
         if not source_valid.any():
             continue
         if merge:
-            part_values = _merge(source, part.transform, grid, lattice, tile, density)
+            part_values = _merge(source, part, grid, lattice, tile, density)
         else:
-            part_values = _warp(source, part.transform, grid, lattice, tile, Resampling.bilinear)
-        part_valid = _warp_valid(source_valid, part.transform, grid, lattice, tile, merge=merge, density=density)
+            part_values = _warp(source, part, grid, lattice, tile, Resampling.bilinear)
+        part_valid = _warp_valid(source_valid, part, grid, lattice, tile, merge=merge, density=density)
         part_valid &= np.isfinite(part_values).all(axis=0) & ~valid
         np.copyto(values, part_values, where=part_valid)
         valid |= part_valid
@@ -222,11 +232,10 @@ def warp_sums(
             continue
         layers = np.concatenate([np.where(valid, source, np.float32(0)), valid[None].astype(np.float32)])
         padded = np.pad(layers, ((0, 0), (rim, rim), (rim, rim)))
-        shifted = part.transform @ Affine.translation(-rim, -rim)
         if merge:
-            warped = _merge(padded, shifted, grid, lattice, tile, density, nodata=None)
+            warped = _merge(padded, part.widened(rim), grid, lattice, tile, density, nodata=None)
         else:
-            warped = _warp(padded, shifted, grid, lattice, tile, Resampling.bilinear, nodata=None)
+            warped = _warp(padded, part.widened(rim), grid, lattice, tile, Resampling.bilinear, nodata=None)
         sums += warped[:-1]
         weights += warped[-1]
     return sums, weights
@@ -251,7 +260,7 @@ def warp_clear(
         ok = ~np.isin(classes, mask.invalid) & known
         if bits:
             ok &= (classes.astype(np.int64) & bits) == 0
-        clear |= _warp_valid(ok, part.transform, grid, lattice, tile, merge=False, density=density)
+        clear |= _warp_valid(ok, part, grid, lattice, tile, merge=False, density=density)
     return clear
 
 
@@ -275,7 +284,7 @@ def _read(dataset: Raster, file: FileConfig, numbers: list[int], window: Window,
 
 def _warp_valid(
     valid: NDArray[np.bool_],
-    transform: Affine,
+    part: SourcePart,
     grid: SourceGrid,
     lattice: Lattice,
     tile: PixelWindow,
@@ -286,15 +295,14 @@ def _warp_valid(
     """A mask on the tile: nearest pixel, or at least half of the lattice pixel. Beyond the raster nothing is valid."""
     rim = math.ceil(density) + 1
     padded = np.pad(valid, rim).astype(np.float32 if merge else np.uint8)[None]
-    shifted = transform @ Affine.translation(-rim, -rim)
     if merge:
-        return np.asarray(_merge(padded, shifted, grid, lattice, tile, density)[0] >= 0.5)
-    return np.asarray(_warp(padded, shifted, grid, lattice, tile, Resampling.nearest)[0] >= 0.5)
+        return np.asarray(_merge(padded, part.widened(rim), grid, lattice, tile, density)[0] >= 0.5)
+    return np.asarray(_warp(padded, part.widened(rim), grid, lattice, tile, Resampling.nearest)[0] >= 0.5)
 
 
 def _merge(
     source: NDArray[Any],
-    transform: Affine,
+    part: SourcePart,
     grid: SourceGrid,
     lattice: Lattice,
     tile: PixelWindow,
@@ -308,9 +316,9 @@ def _merge(
     source pixels.
     """
     if grid.boxy(lattice, tile):
-        return _warp(source, transform, grid, lattice, tile, Resampling.average, nodata)
+        return _warp(source, part, grid, lattice, tile, Resampling.average, nodata)
     times = math.ceil(density)
-    fine = _warp(source, transform, grid, lattice, tile, Resampling.bilinear, nodata, times)
+    fine = _warp(source, part, grid, lattice, tile, Resampling.bilinear, nodata, times)
     height, width = tile.shape
     samples = fine.reshape(len(fine), height, times, width, times)
     known = np.isfinite(samples)
@@ -321,7 +329,7 @@ def _merge(
 
 def _warp(
     source: NDArray[Any],
-    transform: Affine,
+    part: SourcePart,
     grid: SourceGrid,
     lattice: Lattice,
     tile: PixelWindow,
@@ -343,7 +351,7 @@ def _warp(
             width=width,
             dtype=source.dtype,
             crs=_raster_crs(grid.crs_wkt),
-            transform=transform,
+            transform=part.transform,
             nodata=nodata,
         ) as written:
             written.write(source)
@@ -351,6 +359,7 @@ def _warp(
             memory.open() as cut,
             WarpedVRT(
                 cut,
+                src_crs=_raster_crs(grid.crs_wkt, across=part.across),
                 crs=_raster_crs(f"EPSG:{lattice.zone.epsg}"),
                 transform=lattice.transform(tile) @ Affine.scale(1 / times),
                 height=tile.shape[0] * times,
@@ -361,7 +370,7 @@ def _warp(
                 # Otherwise GDAL widens the bilinear kernel by the ratio of the pixels, and its samples no longer sum
                 # to the place that they stand for: up to 0.05 px of shift.
                 **({"XSCALE": 1, "YSCALE": 1} if resampling == Resampling.bilinear else {}),
-                # GDAL looks for the source of a tile at a few points of its rim, between which 180° may lie.
+                # GDAL looks for the source of a tile at a few points of its rim, between which the pole may lie.
                 **({"SOURCE_EXTRA": max(height, width)} if grid.geographic else {}),
             ) as warped,
         ):
@@ -374,8 +383,13 @@ def _crs(text: str) -> CRS:
 
 
 @lru_cache(maxsize=1024)
-def _raster_crs(text: str) -> RasterCRS:
-    return RasterCRS.from_user_input(text)
+def _raster_crs(text: str, *, across: bool = False) -> RasterCRS:
+    """across: GDAL's own word for longitudes that run from 0 to 360, which a CRS with a code of EPSG must not have."""
+    crs = RasterCRS.from_user_input(text)
+    if not across:
+        return crs
+    wkt = re.sub(r',AUTHORITY\["[^"]*","[^"]*"\]\]$', "]", crs.to_wkt())
+    return RasterCRS.from_wkt(f'{wkt[:-1]},EXTENSION["CENTER_LONG","180"]]')
 
 
 @lru_cache(maxsize=1024)

@@ -53,16 +53,24 @@ def request_boxes(footprints: NDArray[np.object_]) -> tuple[Box, ...]:
     return split_box((w, s, e, n))
 
 
+class Grounds:
+    """The ground of scenes, indexed once for many blocks."""
+
+    def __init__(self, scenes: Sequence[BaseGeometry]) -> None:
+        parts, owner = shapely.get_parts(np.array(scenes, dtype=object), return_index=True)
+        parts = _continuous(parts) if len(parts) else parts
+        self._tree = STRtree(np.concatenate([_turned(parts, degrees) for degrees in _TURNS]))
+        self._owners = np.tile(owner, len(_TURNS))
+
+    def meeting(self, footprints: NDArray[np.object_]) -> list[NDArray[np.int64]]:
+        """For each footprint of a block the indices of the scenes that share ground with it, ascending."""
+        block, part = self._tree.query(footprints, predicate="intersects")
+        return [np.unique(self._owners[part[block == k]]).astype(np.int64) for k in range(len(footprints))]
+
+
 def meeting(scenes: Sequence[BaseGeometry], footprints: NDArray[np.object_]) -> list[NDArray[np.int64]]:
-    """For each footprint of a block the indices of the scenes that share ground with it, ascending."""
-    parts, owner = shapely.get_parts(np.array(scenes, dtype=object), return_index=True)
-    if len(parts) == 0:
-        return [np.zeros(0, dtype=np.int64) for _ in footprints]
-    parts = _continuous(parts)
-    tree = STRtree(np.concatenate([_turned(parts, degrees) for degrees in _TURNS]))
-    owners = np.tile(owner, len(_TURNS))
-    block, part = tree.query(footprints, predicate="intersects")
-    return [np.unique(owners[part[block == k]]).astype(np.int64) for k in range(len(footprints))]
+    """As `Grounds.meeting`, of scenes that are asked for once."""
+    return Grounds(scenes).meeting(footprints)
 
 
 def box_geometry(*boxes: Box) -> BaseGeometry:

@@ -21,6 +21,7 @@ from shapely.geometry.base import BaseGeometry
 from core.config import Config, SceneConfig, SourceConfig
 from core.errors import ConfigError
 from core.grid import Block
+from core.ingest.recipe import composite_of
 from core.search.duplicates import Listed, drop_duplicates
 from core.search.footprint import block_footprints, block_points, box_geometry, meeting, request_boxes
 from core.search.item import item_boxes, item_geometry
@@ -29,9 +30,11 @@ from core.search.resolve import Found, Unusable, resolve_item
 from core.search.seasons import season_windows
 from core.search.stac import Catalog, open_catalog
 from core.search.store import BlockScenes, load, save
+from core.search.training import TileIndex, TrainingTiles, read_index
 from core.sensors import Product
 from core.sensors import sensor as registered
 from core.sensors.products import product as registered_product
+from core.sensors.products.glavitu import TRAINING_TILES
 from core.tiles import MAX_SCENES, RejectedScene
 
 __all__ = ["BlockScenes", "load", "save", "search"]
@@ -45,7 +48,7 @@ _Ranked = tuple[int, SceneConfig]  # with the number of its source
 
 @dataclass(frozen=True)
 class _Source:
-    """A source with what it is asked of: a catalogue's collection, or an archive of tiles by name."""
+    """A source with what it is asked of: a catalogue's collection, an archive of tiles by name, or a file of tiles."""
 
     number: int
     config: SourceConfig
@@ -54,6 +57,7 @@ class _Source:
     catalog: Catalog | None = None
     collection: str | None = None
     archive: TileArchive | None = None
+    training: TrainingTiles | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,7 @@ def search(
 def _open_sources(config: Config, sensors: Collection[str]) -> dict[str, list[_Source]]:
     """Sensor → its sources, opened: a mistyped collection fails here and not after an hour."""
     opened: dict[str, Catalog] = {}
+    indices: dict[str, TileIndex] = {}
     sources: dict[str, list[_Source]] = defaultdict(list)
     for number, source in enumerate(config.sources):
         product = registered_product(source.product)
@@ -108,6 +113,12 @@ def _open_sources(config: Config, sensors: Collection[str]) -> dict[str, list[_S
         where = source.catalog or product.catalog
         if not where:
             raise ConfigError(f"sources.{number}.catalog", found="none", fix=f"{product.name} has no public catalogue")
+        if product.tiling == TRAINING_TILES:
+            if where not in indices:
+                indices[where] = read_index(where, f"sources.{number}.catalog")
+            training = _training(config, indices[where], product, source)
+            sources[product.sensor].append(_Source(number, source, product, where, training=training))
+            continue
         # A collection says that `catalog` is STAC; without one a product that knows its names is found by them.
         if product.tiling and source.collection is None:
             archive = TileArchive(product, where, source.season)
@@ -120,6 +131,11 @@ def _open_sources(config: Config, sensors: Collection[str]) -> dict[str, list[_S
         catalog.check_collection(collection)
         sources[product.sensor].append(_Source(number, source, product, where, catalog, collection))
     return dict(sources)
+
+
+def _training(config: Config, index: TileIndex, product: Product, source: SourceConfig) -> TrainingTiles:
+    seams = composite_of(config, product.sensor) == "mosaic" or bool(registered(product.sensor).slope)
+    return TrainingTiles(index, product, source, config.year, seams=seams)
 
 
 def _collection(product: Product, catalog: Catalog, where: str) -> str | None:
@@ -148,6 +164,10 @@ def _search_group(config: Config, group: _Group, sources: Sequence[_Source]) -> 
                 tiles, absent = source.archive.scenes(cells_of(outline))
                 named[k] += [(source.number, tile) for tile in tiles]
                 rejected[k] += absent
+        if source.training is not None:
+            for k, (tiles, unusable) in enumerate(source.training.scenes(group.footprints)):
+                named[k] += [(source.number, tile) for tile in tiles]
+                rejected[k] += unusable
         if source.catalog is None:
             continue
         windows = _windows(config, source, group.region)

@@ -56,7 +56,9 @@ def outlines(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = gpd.read_file(samples / "everest_l7" / "rgi60_15_everest_outlines.gpkg").to_crs(4326)
     table = table.assign(geometry=table.intersection(frame))
     path = tmp_path_factory.mktemp("outlines") / "cut.gpkg"
-    table[table.geometry.area > 0].explode().drop_duplicates("RGIId").drop(columns="Area").to_file(path)
+    parts = table.explode(index_parts=False)
+    parts = parts[(parts.geom_type == "Polygon") & (parts.to_crs(ZONE.epsg).area > 10_000)]
+    parts[["RGIId", "O1Region", "geometry"]].dissolve("RGIId").reset_index().to_file(path)
     return path
 
 
@@ -85,8 +87,8 @@ def of_archive(archive: Archive, season: str, *sensors: str) -> dict[str, Any]:
         "dem": {"product": "copernicus_dem_30", "catalog": catalog, "collection": HMA},
     }
     files = [
-        {"path": archive.cog(f"{s1_id(season)}/{key}"), "bands": {f"{key}_db": 1}, "linear_power": True}
-        for key in ("vv", "vh")
+        {"path": path, "bands": {f"{key}_db": 1}, "linear_power": True}
+        for key, path in ((k, archive.cog(f"{s1_id(season)}/{k}")) for k in ("vv", "vh"))
     ]
     scene = {"id": s1_id(season), "sensor": "sar_sigma0", "date": SEASONS[season], "files": files}
     return {
@@ -157,7 +159,7 @@ def test_one_run_reads_three_sensors_and_says_so(runs: dict[tuple[str, str], Ran
     ran = runs["autumn", "debris_rule"]
     assert sensors_of(ran, FRAME) == {"optical", "dem", "sar_sigma0"}
     measured = ran.area().query("status == 'measured'")
-    assert len(measured) == 3 and set(measured["sensors"]) == {"dem;optical;sar_sigma0"}
+    assert len(measured) == 8 and set(measured["sensors"]) == {"dem;optical;sar_sigma0"}
     # The optical scene dates the pixels, whatever else was looked at.
     assert set(measured["scenes"]) == {s2_id("autumn")}
     assert {str(d) for d in measured["scene_date_min"]} == {SEASONS["autumn"]}
@@ -203,18 +205,20 @@ def test_how_well_the_rules_do_is_printed(
     wanted = on_lattice(path, window)
     sloped = TileStore(str(tiles)).read("static", ZONE, "dem", window, ("slope_deg",)).observed
     lines = ["season   model         IoU (frame)  IoU (with DEM)  precision  recall"]
+    glacier, inside = wanted == 1, wanted != 255
     for (season, model), ran in runs.items():
-        mapped = probability(ran, FRAME)[window.slices(block)]
         # Beyond the buffer around the outlines nothing is mapped, and nothing there is a glacier.
-        found = decode(mapped) >= 0.5
-        inside = wanted != 255
-        assert (mapped[inside & (wanted == 1)] != NOT_OBSERVED).mean() > 0.9
-        all_of_it, with_dem = iou(found, wanted == 1, inside), iou(found, wanted == 1, inside & sloped)
-        hits = np.count_nonzero(found & (wanted == 1) & inside)
-        precision = hits / np.count_nonzero(found & inside)
-        recall = hits / np.count_nonzero((wanted == 1) & inside)
-        assert 0 < all_of_it < 1
-        lines.append(f"{season:8s} {model:12s} {all_of_it:12.3f} {with_dem:15.3f} {precision:10.3f} {recall:7.3f}")
+        mapped = probability(ran, FRAME)[window.slices(block)]
+        assert (mapped[inside & glacier] != NOT_OBSERVED).mean() > 0.9
+        maps = {model: decode(mapped) >= 0.5}
+        if model == "debris_rule":  # what the outlines alone are worth: all that is mapped at all
+            maps["buffer"] = mapped != NOT_OBSERVED
+        for name, found in maps.items():
+            hits = np.count_nonzero(found & glacier & inside)
+            precision, recall = hits / np.count_nonzero(found & inside), hits / np.count_nonzero(glacier & inside)
+            both = iou(found, glacier, inside), iou(found, glacier, inside & sloped)
+            assert 0 < both[0] < 1
+            lines.append(f"{season:8s} {name:12s} {both[0]:12.3f} {both[1]:15.3f} {precision:10.3f} {recall:7.3f}")
     with capsys.disabled():
         print("\n" + "\n".join(lines))
 
@@ -284,5 +288,5 @@ def test_the_shipped_configuration_maps_what_the_archive_maps(
     assert verify_release(shipped.prepared.run.release_url) == []
     ours, theirs = (decode(probability(r, FRAME)) for r in (shipped, runs["autumn", "debris_rule"]))
     seen = np.isfinite(ours) & np.isfinite(theirs)
-    assert (np.isfinite(ours) == np.isfinite(theirs)).mean() > 0.9999
+    assert (np.isfinite(ours) == np.isfinite(theirs)).mean() > 0.999  # outlines go on beyond the frame there
     assert ((ours >= 0.5) == (theirs >= 0.5))[seen].mean() > 0.995

@@ -5,6 +5,7 @@ from __future__ import annotations
 from core.errors import ConfigError
 from core.sensors.product import Access, Product
 from core.sensors.products.elevation import ELEVATION
+from core.sensors.products.glavitu import GLAVITU
 from core.sensors.products.hls import HLS
 from core.sensors.products.landsat import LANDSAT
 from core.sensors.products.motion import MOTION
@@ -12,7 +13,7 @@ from core.sensors.products.sentinel1 import SENTINEL1
 from core.sensors.products.sentinel2 import SENTINEL2
 from core.sensors.sensor import nearest
 
-PRODUCTS: tuple[Product, ...] = (*SENTINEL2, *LANDSAT, *HLS, *SENTINEL1, *ELEVATION, *MOTION)
+PRODUCTS: tuple[Product, ...] = (*SENTINEL2, *LANDSAT, *HLS, *SENTINEL1, *ELEVATION, *MOTION, *GLAVITU)
 _BY_NAME = {entry.name: entry for entry in PRODUCTS}
 _BY_BUCKET = {bucket: entry.access for entry in PRODUCTS for bucket in entry.access.buckets}
 
