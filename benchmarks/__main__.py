@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-PROGRAMS = ("store_backends", "coverage_share", "virtual_reads", "rehearsal", "fleet_simulation")
+PROGRAMS = ("store_backends", "coverage_share", "ingest_throughput", "virtual_reads", "rehearsal", "fleet_simulation")
 
 
 def main() -> None:

@@ -121,7 +121,9 @@ class SourceConfig(_Strict):
     )
     years: list[int] | None = Field(None, description="none: the year of the run")
     max_cloud_percent: float = Field(80.0, ge=0, le=100, description="of the whole scene, as its metadata say")
-    max_scenes: int = Field(24, ge=1, le=254, description="of one block: the least cloudy by their metadata that together cover it")
+    max_scenes: int = Field(
+        24, ge=1, le=254, description="of one block: the least cloudy by their metadata that together cover it"
+    )
     harmonise: Literal["oli", "none"] = Field(
         "oli", description="bring reflectance to the bands of Landsat 8 OLI where coefficients are published"
     )

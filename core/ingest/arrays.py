@@ -26,7 +26,7 @@ from core.virtual.place import Place, place_of
 from core.virtual.tree import Tree, Variable, open_tree
 
 _MAX_NAMES = 40
-_WIDER = 4  # times the columns of a window that a read may take in
+_WIDER = 4  # times the columns or bands of a window that a read may take in
 
 
 @contextmanager
@@ -133,13 +133,25 @@ class ArrayDataset:
         return out
 
     def _together(self, numbers: list[int]) -> list[set[int]]:
-        """Bands that share chunks, so that no chunk is fetched twice."""
+        """Bands that share chunks or lie side by side, so that no byte is fetched twice."""
         chunks, axis = self._variable.chunks, self._place.band
+        if self._interleaved:
+            return [set(numbers)]
         depth = 1 if chunks is None or axis is None else chunks[axis]
         groups: dict[int, set[int]] = {}
         for number in numbers:
             groups.setdefault((number - 1) // depth, set()).add(number)
         return list(groups.values())
+
+    @property
+    def _interleaved(self) -> bool:
+        """Whether the bands of a pixel lie side by side in one piece: a band alone is a read for every pixel."""
+        return self._variable.chunks is None and (self._place.band or 0) > max(self._place.x, self._place.y)
+
+    def _whole_pixels(self, bands: slice) -> slice:
+        """Bands to read: all of them where they lie side by side, unless that is far more than is asked for."""
+        many = self.count > _WIDER * (bands.stop - bands.start)
+        return bands if many or not self._interleaved else slice(0, self.count)
 
     def _whole_rows(self, cols: slice) -> slice:
         """Columns to read: all of them where HDF5 keeps an array in one piece, in which rows are one read, unless that
@@ -152,12 +164,13 @@ class ArrayDataset:
     def _slice(self, rows: slice, cols: slice, bands: slice) -> NDArray[Any]:
         """(band, y, x) as stored."""
         place = self._place
-        by_axis = {place.y: rows, place.x: cols, **({} if place.band is None else {place.band: bands})}
-        wide = self._whole_rows(cols)
-        by_axis[place.x] = wide
+        asked = {place.y: rows, place.x: cols, **({} if place.band is None else {place.band: bands})}
+        wide = {**asked, place.x: self._whole_rows(cols)}
+        if place.band is not None:
+            wide[place.band] = self._whole_pixels(bands)
         try:
-            got = np.asarray(self._variable.values[tuple(by_axis[axis] for axis in sorted(by_axis))])
-            got = got[tuple(_within(cols, wide) if axis == place.x else slice(None) for axis in sorted(by_axis))]
+            got = np.asarray(self._variable.values[tuple(wide[axis] for axis in sorted(wide))])
+            got = got[tuple(_within(asked[axis], wide[axis]) for axis in sorted(wide))]
             self._tree.check()
         except IcefleetError:
             raise

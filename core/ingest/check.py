@@ -123,7 +123,9 @@ def _header(where: str, source: Source, headers: Headers) -> RasterHeader:
     if isinstance(header, RasterHeader):
         return header
     if isinstance(header, ConfigError):
-        raise ConfigError(f"{where} {header.where}", found=header.found, expected=header.expected) from header
+        raise ConfigError(
+            f"{where} {header.where}", found=header.found, expected=header.expected, fix=header.fix
+        ) from header
     if not path.startswith("/vsi") and "://" not in path and not Path(path).exists():
         raise ConfigError(
             f"{where} {path}",

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS
+from pyproj.exceptions import CRSError
 from rasterio.windows import Window
 
 from core.config import FileConfig, SceneConfig
@@ -143,8 +144,9 @@ class Observer:
             for layer, (values, weight) in zip(layers, pieces, strict=True):
                 # A file that knows more of a pixel than the others must not count for more than they do.
                 values *= np.divide(least, weight, out=np.zeros_like(least), where=weight > 0)
-                for band, plane in self._turned(layer, dict(zip(layer.file.bands, values, strict=True)), part).items():
+                for band, plane in zip(layer.file.bands, values, strict=True):
                     sums[self.sensor.band_index(band)][where] = plane
+            self._turn(sums[(slice(None), *where)], part)
             weights[where] = least
         return sums, weights
 
@@ -172,8 +174,9 @@ class Observer:
         known = np.ones(tile.shape, dtype=bool)
         for layer, (planes, valid) in zip(self._layers, self._each(read, self._layers), strict=True):
             known &= valid
-            for band, plane in self._turned(layer, dict(zip(layer.file.bands, planes, strict=True)), tile).items():
+            for band, plane in zip(layer.file.bands, planes, strict=True):
                 values[self.sensor.band_index(band)] = plane
+        self._turn(values, tile)
         values[:, ~known] = np.nan
         return tile, Observed(values, known & clear, known)
 
@@ -187,13 +190,23 @@ class Observer:
         with raster_errors(mask.path, self.what):
             return warp_clear(mask.raster, mask.grid, self.scene.mask, self.lattice, tile, mask.density, self.watch)
 
-    def _turned(self, layer: _Layer, planes: dict[str, Float32], tile: PixelWindow) -> dict[str, Float32]:
-        if self.sensor.vector is None or not set(self.sensor.vector) <= set(planes):
-            return planes
-        x, y = self.sensor.vector
-        angle = axis_angle(layer.grid.crs_wkt, self.lattice, tile)
-        vx, vy = turn(planes[x], planes[y], angle)
-        return {**planes, x: vx, y: vy}
+    def _turn(self, values: Float32, tile: PixelWindow) -> None:
+        """Vectors along the axes of the rasters → of the zone, in place. Components may lie in files of their own."""
+        if self.sensor.vector is None:
+            return
+        layers = [layer for layer in self._layers if set(self.sensor.vector) & set(layer.file.bands)]
+        if not set(self.sensor.vector) <= {band for layer in layers for band in layer.file.bands}:
+            return
+        one, other = layers[0], layers[-1]
+        if one is not other and not same_crs(one.grid.crs_wkt, other.grid.crs_wkt):
+            raise PoisonError(
+                f"{public(other.path)} ({self.what})",
+                found=f"CRS {CRS.from_user_input(other.grid.crs_wkt).name}",
+                expected=f"that of the other component, {CRS.from_user_input(one.grid.crs_wkt).name}",
+                fix="drop the scene",
+            )
+        x, y = (self.sensor.band_index(band) for band in self.sensor.vector)
+        values[x], values[y] = turn(values[x], values[y], axis_angle(one.grid.crs_wkt, self.lattice, tile))
 
     def _each(self, act: Callable[[S, Stopwatch], T], files: Sequence[S]) -> list[T]:
         """act on each file, side by side where one of them comes over a network."""
@@ -271,7 +284,16 @@ class Observer:
             raise PoisonError(
                 public(file.path), found=f"{header.count} bands", expected=f"band {highest}", fix="drop the scene"
             )
-        if crs and header.crs_wkt and not same_crs(crs, header.crs_wkt):
+        try:
+            differs = bool(crs and header.crs_wkt and not same_crs(crs, header.crs_wkt))
+            known = not crs or bool(CRS.from_user_input(crs))
+        except CRSError:
+            differs = known = False
+        if not known:
+            raise PoisonError(
+                public(file.path), found=f"CRS {crs!r}", expected="one that is known", fix="correct or drop the scene"
+            )
+        if differs:
             raise PoisonError(
                 public(file.path),
                 found=f"CRS {CRS.from_user_input(header.crs_wkt).name}",

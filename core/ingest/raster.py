@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from pyproj import CRS
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
+from rasterio.session import DummySession
 from rasterio.windows import Window
 
 from core.errors import ConfigError, IcefleetError, PoisonError, RefusedError, TransientError
@@ -37,6 +38,8 @@ from core.sensors.products import access_of
 from core.virtual.files import RangeFile
 
 _RASTER_ERRORS = (RasterioError, CPLE_BaseError, OSError, IcefleetError)
+# GDAL reads AWS_* itself. Without a session rasterio makes one of boto3 at every entry: 20 ms of every read.
+SESSION = DummySession()
 _SIGNER = "planetary_computer"  # signs the addresses of its own hosts and no others
 _CACHE_BYTES = 256 << 20
 _TRUE = {"1", "yes", "true", "on"}
@@ -120,7 +123,7 @@ def open_raster(path: str, variable: str | None = None, overview: int | None = N
     options = _gdal_options(name)
     level = {} if overview is None else {"overview_level": overview}
     # Settings that stayed on while the raster is open would win over those of the next raster that is opened.
-    with rasterio.Env(**options):
+    with rasterio.Env(SESSION, **options):
         dataset = rasterio.open(name, **level)
     try:
         yield _WithSettings(dataset, options)
@@ -136,11 +139,11 @@ class _WithSettings:
     options: dict[str, Any]
 
     def read(self, indexes: Any, *, window: Window) -> NDArray[Any]:
-        with rasterio.Env(**self.options):
+        with rasterio.Env(SESSION, **self.options):
             return np.asarray(self.dataset.read(indexes, window=window))
 
     def read_masks(self, indexes: Any, *, window: Window) -> NDArray[np.uint8]:
-        with rasterio.Env(**self.options):
+        with rasterio.Env(SESSION, **self.options):
             return np.asarray(self.dataset.read_masks(indexes, window=window))
 
 
@@ -170,7 +173,7 @@ def _read_header(path: str, variable: str | None, _changed: int) -> RasterHeader
         with open_array(path, variable) as array:
             return _header_of(array)
     name = gdal_path(signed(path, _SIGNER))
-    with rasterio.Env(**_gdal_options(name)), rasterio.open(name) as dataset:
+    with rasterio.Env(SESSION, **_gdal_options(name)), rasterio.open(name) as dataset:
         return _header_of(dataset)
 
 
@@ -184,7 +187,7 @@ def _header_of(d: Any) -> RasterHeader:
         tuple(d.nodatavals),
         tuple(d.scales),
         tuple(d.offsets),
-        tuple(d.overviews(1)),
+        tuple(d.overviews(1)) if d.count else (),  # a container of arrays, of which none is named
     )
 
 
@@ -216,9 +219,16 @@ def _ends_early(path: str) -> bool:
     False where that cannot be told.
     """
     try:
-        with RangeFile(signed(path, _SIGNER)) as file, tifffile.TiffFile(cast(Any, file)) as tiff:
-            ends = [o + n for page in tiff.pages for o, n in zip(page.dataoffsets, page.databytecounts, strict=True)]
-            return max(ends, default=0) > file.size
+        with RangeFile(signed(path, _SIGNER)) as file:
+            if file.read(2) not in (b"II", b"MM"):
+                return False
+            file.seek(0)
+            try:
+                with tifffile.TiffFile(cast(Any, file)) as tiff:
+                    places = [p for page in tiff.pages for p in zip(page.dataoffsets, page.databytecounts, strict=True)]
+            except Exception:  # the directory itself is cut, unless the file could not be read
+                return file.failed is None
+            return max((offset + size for offset, size in places), default=0) > file.size
     except Exception:  # whatever it is, the first error tells more
         return False
 
@@ -270,8 +280,8 @@ def _gdal_options(name: str) -> dict[str, Any]:
         options["AWS_HTTPS"] = "NO" if parts.scheme == "http" else "YES"
         options["AWS_VIRTUAL_HOSTING"] = "FALSE"
     access = access_of(name.removeprefix("/vsis3/").split("/", 1)[0] if name.startswith("/vsis3/") else "")
-    if os.environ.get("AWS_NO_SIGN_REQUEST", "").strip().lower() in _TRUE or access.anonymous:
-        options["AWS_NO_SIGN_REQUEST"] = "YES"
+    unsigned = os.environ.get("AWS_NO_SIGN_REQUEST", "").strip().lower() in _TRUE or access.anonymous
+    options["AWS_NO_SIGN_REQUEST"] = "YES" if unsigned else "NO"
     if access.requester_pays:
         options["AWS_REQUEST_PAYER"] = "requester"
     if access.region and not endpoint:

@@ -20,6 +20,7 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
+from rasterio import Env
 from rasterio.crs import CRS as RasterCRS
 from rasterio.enums import Resampling
 from rasterio.io import MemoryFile
@@ -28,7 +29,7 @@ from rasterio.windows import Window
 
 from core.config import FileConfig, MaskConfig
 from core.grid import Lattice, PixelWindow
-from core.ingest.raster import Raster, RasterHeader
+from core.ingest.raster import SESSION, Raster, RasterHeader
 from core.sensors import Sensor
 from core.stopwatch import WAIT, Stopwatch
 
@@ -343,7 +344,7 @@ def _warp(
     """
     count, height, width = source.shape
     nodata = nodata if source.dtype == np.float32 else None
-    with MemoryFile() as memory:
+    with Env(SESSION), MemoryFile() as memory:
         with memory.open(
             driver="GTiff",
             count=count,

@@ -8,14 +8,18 @@ touch in the file become one range, a few ranges are under way at a time: 4096²
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import h5py
+import numpy as np
 import zarr
 
 from core.virtual.files import RangeFile
 from core.virtual.store import Targets
+
+_APART = 2  # bytes to fetch per byte of a slice
 
 
 class _Ahead:
@@ -42,10 +46,22 @@ class ChunkedHdf5(_Ahead):
         self._ranges = ranges
 
     def __getitem__(self, index: Any) -> Any:
-        if self.chunks is None or not self._ranges.remote:
+        if not self._ranges.remote:
             return self.array[index]
-        with self._ranges.ahead(self._places(index)):
+        with self._ranges.ahead(self._span(index) if self.chunks is None else self._places(index)):
             return self.array[index]
+
+    def _span(self, index: Any) -> list[tuple[int, int]]:
+        """The bytes of a slice of an array in one piece, which HDF5 reads 64 KiB at a time; none if they lie apart."""
+        slices = [*(index if isinstance(index, tuple) else (index,)), *[slice(None)] * len(self.shape)]
+        runs = [s.indices(n)[:2] for s, n in zip(slices, self.shape, strict=False)]
+        start, n_values = self.array.id.get_offset(), math.prod(stop - first for first, stop in runs)
+        if start is None or n_values == 0:
+            return []
+        first = int(np.ravel_multi_index([a for a, _ in runs], self.shape))
+        last = int(np.ravel_multi_index([b - 1 for _, b in runs], self.shape))
+        size = self.dtype.itemsize
+        return [(start + first * size, start + (last + 1) * size)] if last - first < _APART * n_values else []
 
     def _places(self, index: Any) -> Iterator[tuple[int, int]]:
         for chunk in self.touched(index):

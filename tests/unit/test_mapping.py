@@ -20,9 +20,9 @@ from core.mapping import MappedBlock, map_block, near_outlines
 from core.models import Inputs, Model, ModelSpec, Need, OnDevice
 from core.models.oracle import Oracle
 from core.resample import resample, source_window
+from core.sensors import sensor as registered
 from core.stitch import NOT_OBSERVED, Canvas, decode, encode, gaussian_weights
 from core.stopwatch import Stopwatch
-from core.sensors import sensor as registered
 from core.tiles import SceneRef, StoredTiles, TileSource, TileStore
 from core.windows import WindowLattice, active_windows
 

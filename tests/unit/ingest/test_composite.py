@@ -40,7 +40,7 @@ from tests.made_scenes import (
 SHAPE = WINDOW.shape
 HALF = np.array([shapely.box(XMIN, YMIN, (XMIN + XMAX) / 2, YMAX)], object)  # glaciers: the western half
 STEP = 1e-4
-FEW = settings(max_examples=6, suppress_health_check=list(HealthCheck), deadline=None)
+FEW = settings(max_examples=4, suppress_health_check=list(HealthCheck), deadline=None)
 
 
 @dataclass
@@ -346,7 +346,7 @@ def test_scenes_that_overlap_in_part_fill_each_other(store, tmp_path):
     assert by_column[[20, 60, 95, 110, 160, 239]] == pytest.approx([0.1, 0.15, 0.2, 0.25, 0.35, 0.4])
 
 
-@pytest.mark.parametrize("strategy", ["first", "median", "mosaic"])
+@pytest.mark.parametrize("strategy", ["first", "mosaic"])
 def test_of_three_hundred_scenes_those_beyond_what_a_block_can_name_are_said(strategy, store, tmp_path):
     scenes = []
     for k in range(300):

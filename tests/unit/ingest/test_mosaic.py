@@ -64,7 +64,7 @@ def test_pieces_are_the_whole(holes, crs, pixel_m, tmp_path):
     assert whole.observed.mean() > (0.9 if holes else 0.999)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(row=st.integers(20, 280), cols=st.lists(st.integers(20, 300), max_size=3, unique=True), seed=st.integers(0, 99))
 def test_wherever_a_raster_is_cut(row, cols, seed, tmp_path):
     transform, n_rows, n_cols = grid_in("EPSG:32644", 110.0, BLOCK.zone, BLOCK.bounds_m)

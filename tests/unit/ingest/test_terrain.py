@@ -100,7 +100,7 @@ def dem(scenes: Iterable[dict], res_m: int = 30) -> Config:
     return config(*scenes, res_m=res_m)
 
 
-@pytest.mark.parametrize("res_m", [10, 30, 120])
+@pytest.mark.parametrize("res_m", [30, 120])
 @pytest.mark.parametrize(
     ("lon", "lat"),
     [(15.31, 60.55), (15.31, 59.55), (9.4, 0.45), (-73.4, -45.55), (33.6, 80.55), (33.6, 79.5), (-45.3, 84.6)],
