@@ -89,6 +89,7 @@ class ArrayDataset:
         self.nodatavals: tuple[float | None, ...] = (nodata,) * self.count
         self.scales = (float(attrs.get("scale_factor", 1.0)),) * self.count
         self.offsets = (float(attrs.get("add_offset", 0.0)),) * self.count
+        self._last: tuple[tuple[tuple[int, ...], Window], NDArray[Any]] | None = None
 
     def overviews(self, _band: int) -> list[int]:
         """None: a container holds one resolution."""
@@ -105,7 +106,11 @@ class ArrayDataset:
         wrong = [n for n in numbers if not 1 <= n <= self.count]
         if wrong:
             raise ConfigError(public(self._path), found=f"band {wrong[0]}", expected=f"bands 1 to {self.count}")
-        values = steadily(lambda: self._read(numbers, window))
+        asked = tuple(numbers), window
+        if self._last is None or self._last[0] != asked:  # masks are asked for right after the values
+            self._last = asked, steadily(lambda: self._read(numbers, window))
+            self._last[1].flags.writeable = False  # it may be handed out again
+        values = self._last[1]
         return values[0] if isinstance(indexes, int) else values
 
     def read_masks(

@@ -29,6 +29,7 @@ from core.sensors import Sensor
 TILE_PX = 512
 MEDIAN_SCENES = 24
 CLOUD_BLUE, CLOUD_SWIR = 0.30, 0.20  # snow is dark in SWIR, rock in blue; bright in both is cloud
+_WHOLE = 0.99999  # of the weight of a pixel; resampling rounds
 _STACK_BYTES = 600 << 20  # what the scenes of a median may hold at once
 Float32 = NDArray[np.float32]
 
@@ -134,11 +135,16 @@ class Median(First):
 
 
 class Mosaic(First):
-    """A pixel is observed where the pieces together carry at least half of its weight."""
+    """A pixel is observed where the pieces together carry at least half of its weight.
+
+    Where pieces overlap, the first that knows all of a pixel gives it: the rim of another, which knows it only in
+    part, is not mixed in. Pieces may lack bands.
+    """
 
     def __init__(self, sensor: Sensor, tile: PixelWindow) -> None:
         super().__init__(sensor, tile)
         self.sums, self.total = np.zeros_like(self.values), np.zeros_like(self.values)
+        self.whole = np.zeros(self.values.shape, dtype=bool)
         self.covered, self.most = np.zeros(tile.shape, np.float32), np.zeros(tile.shape, np.float32)
 
     @property
@@ -147,8 +153,13 @@ class Mosaic(First):
 
     def add(self, k: int, scene: Observer) -> None:
         sums, weight = scene.sums(self.tile)
-        self.sums += sums
-        self.total[[band in scene.bands for band in self.sensor.band_names]] += weight
+        mine = np.array([band in scene.bands for band in self.sensor.band_names])[:, None, None] & ~self.whole
+        whole, part = mine & (weight > _WHOLE), mine & (weight <= _WHOLE)
+        np.copyto(self.sums, sums, where=whole)
+        np.copyto(self.total, weight, where=whole)
+        np.add(self.sums, sums, out=self.sums, where=part)
+        np.add(self.total, weight, out=self.total, where=part)
+        self.whole |= whole
         self.covered += weight
         self.number[weight > self.most] = k
         np.maximum(self.most, weight, out=self.most)

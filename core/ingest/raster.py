@@ -237,7 +237,9 @@ def classify(error: BaseException, path: str, what: str) -> IcefleetError:
     text = error_text(error)
     where = f"{public(path)} ({what})"
     if isinstance(error, IcefleetError):
-        return type(error)(where, found=error.found, expected=error.expected, fix=error.fix)
+        # What the configuration lists was checked before anything started; now it is this one file that is wrong.
+        kind = PoisonError if isinstance(error, ConfigError) else type(error)
+        return kind(where, found=error.found, expected=error.expected, fix=error.fix)
     if gdal_path(path).startswith("/vsi") and _REFUSED.search(text):
         return refused(where)
     if gdal_path(path).startswith("/vsi") and (_NETWORK.search(text) or _CUT.search(text)):

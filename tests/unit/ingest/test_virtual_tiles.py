@@ -106,8 +106,8 @@ def assert_same(stored: TileRead, virtual: TileRead) -> None:
 
 @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
-    rows=st.tuples(st.integers(-40, 500), st.integers(1, 300)),
-    cols=st.tuples(st.integers(-40, 500), st.integers(1, 300)),
+    rows=st.tuples(st.integers(0, 500), st.integers(1, 300)),
+    cols=st.tuples(st.integers(0, 500), st.integers(1, 300)),
     data=st.data(),
 )
 def test_any_window_is_that_of_the_store(twins, rows, cols, data):
