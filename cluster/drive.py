@@ -20,7 +20,7 @@ from core.ledger import Ledger
 from core.objects import Objects
 from core.release import Provenance, finish_release, read_manifest, region_area
 from core.release.schema import AREA
-from core.run import Run, load_run
+from core.run import Run, load_run, sources_identity
 from core.worker import release_files
 
 
@@ -156,7 +156,7 @@ def provenance_of(run: Run, n_glaciers: int) -> Provenance:
             "measure": config.measure.model_dump(mode="json"),
             "buffer_m": config.grid.buffer_m,
             "scenes": [{"id": s.id, "sensor": s.sensor, "date": s.date.isoformat()} for s in config.scenes],
-            "sources": [s.model_dump(mode="json", exclude_none=True) for s in config.sources],
+            "sources": sources_identity(config),
             "code_digest": run.code_digest,
         },
     )

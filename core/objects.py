@@ -327,10 +327,23 @@ class _CheckedStore(zarr.storage.ObjectStore[Any]):
         return prototype.buffer.from_bytes(data)  # a shard is not copied
 
 
+def s3_endpoint(bucket: str) -> str | None:
+    """The service that holds a bucket, None for Amazon's.
+
+    AWS_ENDPOINT_URL, also for the public archives, unless ICEFLEET_ARCHIVE_ENDPOINT_URL names another for those:
+    `aws` for who keeps only the own buckets elsewhere, a mirror for who is cut off from Amazon.
+    """
+    own = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    archives = os.environ.get("ICEFLEET_ARCHIVE_ENDPOINT_URL")
+    if not archives or not access_of(bucket).buckets:
+        return own
+    return None if archives == "aws" else archives
+
+
 def s3fs_options(bucket: str) -> dict[str, Any]:
     """What s3fs has to know to read a bucket: endpoint and credentials of the environment, or the archive's own way."""
     access = access_of(bucket)
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    endpoint = s3_endpoint(bucket)
     options: dict[str, Any] = {"anon": _flag("AWS_NO_SIGN_REQUEST") or access.anonymous}
     if access.requester_pays:
         options["requester_pays"] = True
@@ -362,7 +375,7 @@ def _open(url: str) -> tuple[obstore.store.ObjectStore, str]:
                 fix="correct the path in the configuration, or the permissions",
             ) from error
     # The environment is part of the key: tests and notebooks change endpoint and credentials within one process.
-    aws = tuple(sorted((k, v) for k, v in os.environ.items() if k.startswith("AWS_")))
+    aws = tuple(sorted((k, v) for k, v in os.environ.items() if k.startswith(("AWS_", "ICEFLEET_"))))
     return _open_s3(url, aws), ""
 
 
@@ -371,7 +384,7 @@ def _open_s3(url: str, aws: tuple[tuple[str, str], ...]) -> obstore.store.S3Stor
     env = dict(aws)
     client: dict[str, Any] = dict(_CLIENT)
     options: dict[str, Any] = {"client_options": client, "retry_config": _RETRY}
-    endpoint = env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL")
+    endpoint = s3_endpoint(urlsplit(url).netloc)
     if endpoint:
         options["endpoint"] = endpoint
         client["allow_http"] = endpoint.startswith("http://")

@@ -150,15 +150,21 @@ def _identity(config: Config) -> dict[str, Any]:
     for scene in data["scenes"]:
         for part in [*scene["files"], *([scene["mask"]] if scene["mask"] else [])]:
             part["path"] = _name(part["path"])
-    for source in data["sources"]:
-        # A catalogue on the web is what it says; one in a folder is the same wherever the folder lies.
-        if source["catalog"] and not source["catalog"].startswith("http"):
-            source["catalog"] = _name(source["catalog"])
+    data["sources"] = sources_identity(config)
     # Batches and rates change speed and estimates, not results.
     del data["model"]["batch"]
     for rate in ("windows_per_s_gpu", "usd_per_gpu_hour"):
         del data["plan"][rate]
     return data
+
+
+def sources_identity(config: Config) -> list[dict[str, Any]]:
+    """The sources without places: a catalogue on the web is what it says, one in a folder the same wherever that is."""
+    sources = [source.model_dump(mode="json") for source in config.sources]
+    for source in sources:
+        if source["catalog"] and not source["catalog"].startswith("http"):
+            source["catalog"] = _name(source["catalog"])
+    return sources
 
 
 def _name(path: str) -> str:

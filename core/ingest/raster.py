@@ -32,7 +32,7 @@ from rasterio.windows import Window
 from core.errors import ConfigError, IcefleetError, PoisonError, RefusedError, TransientError
 from core.ingest.arrays import open_array
 from core.ingest.constant import CONSTANT, Constant
-from core.objects import refused, steadily
+from core.objects import refused, s3_endpoint, steadily
 from core.search.signer import signed
 from core.sensors.products import access_of
 from core.virtual.files import RangeFile
@@ -275,13 +275,14 @@ def _gdal_options(name: str) -> dict[str, Any]:
         # A cut body or a refusal stays in GDAL's cache as the file itself; without it, opening again asks again.
         "CPL_VSIL_CURL_NON_CACHED": "/vsis3:/vsicurl",
     }
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    bucket = name.removeprefix("/vsis3/").split("/", 1)[0] if name.startswith("/vsis3/") else ""
+    endpoint = s3_endpoint(bucket)
     if endpoint:
         parts = urlsplit(endpoint)
         options["AWS_S3_ENDPOINT"] = parts.netloc + parts.path.rstrip("/")
         options["AWS_HTTPS"] = "NO" if parts.scheme == "http" else "YES"
         options["AWS_VIRTUAL_HOSTING"] = "FALSE"
-    access = access_of(name.removeprefix("/vsis3/").split("/", 1)[0] if name.startswith("/vsis3/") else "")
+    access = access_of(bucket)
     unsigned = os.environ.get("AWS_NO_SIGN_REQUEST", "").strip().lower() in _TRUE or access.anonymous
     options["AWS_NO_SIGN_REQUEST"] = "YES" if unsigned else "NO"
     if access.requester_pays:

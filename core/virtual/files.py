@@ -66,7 +66,7 @@ def filesystem(url: str, *, asynchronous: bool = False) -> Any:
     """The fsspec file system of a URL. One per process and set of credentials; asynchronous: for Zarr's event loop."""
     kind = scheme(url)
     bucket = url.removeprefix("s3://").split("/", 1)[0] if kind == "s3" else ""
-    aws = tuple(sorted((k, v) for k, v in os.environ.items() if k.startswith("AWS_")))
+    aws = tuple(sorted((k, v) for k, v in os.environ.items() if k.startswith(("AWS_", "ICEFLEET_"))))
     return _filesystem(kind, bucket, aws, os.getpid(), asynchronous)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import ConfigError, SystemicError
-from core.objects import Objects, join_url, local_path, normalise_url, zarr_location
+from core.objects import Objects, join_url, local_path, normalise_url, s3_endpoint, s3fs_options, zarr_location
 from tests.tiny_world import refusing_s3
 
 _names = itertools.count()
@@ -227,3 +227,29 @@ def test_join_url_never_doubles_a_slash():
 def test_an_unknown_backend_of_arrays_is_refused_with_the_known_ones():
     with pytest.raises(ConfigError, match=r"storage\.backend: found 'gcsfs'; expected obstore or fsspec"):
         zarr_location("memory://m", "", "gcsfs")
+
+
+# ------------------------------------------------------------------- which service
+
+
+@pytest.mark.parametrize(
+    ("archives", "own", "public"),
+    [
+        (None, "http://mine:9000", "http://mine:9000"),
+        ("aws", "http://mine:9000", None),
+        ("http://m", "http://mine:9000", "http://m"),
+    ],
+    ids=["one for all", "archives at Amazon", "archives in a mirror"],
+)
+def test_public_archives_may_lie_with_another_service_than_the_own_buckets(archives, own, public, monkeypatch):
+    for name in ("AWS_ENDPOINT_URL_S3", "AWS_NO_SIGN_REQUEST"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://mine:9000")
+    monkeypatch.delenv("ICEFLEET_ARCHIVE_ENDPOINT_URL", raising=False)
+    if archives:
+        monkeypatch.setenv("ICEFLEET_ARCHIVE_ENDPOINT_URL", archives)
+    assert (s3_endpoint("my-bucket"), s3_endpoint("copernicus-dem-30m")) == (own, public)
+    assert (
+        s3fs_options("copernicus-dem-30m")["anon"] and s3fs_options("copernicus-dem-30m").get("endpoint_url") == public
+    )
+    assert not s3fs_options("my-bucket")["anon"] and s3fs_options("my-bucket")["endpoint_url"] == own

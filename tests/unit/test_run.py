@@ -11,7 +11,7 @@ from core.config import Config, load_config
 from core.errors import ConfigError
 from core.layout import RunLayout
 from core.objects import Objects
-from core.run import Run, load_run, open_run, save_run
+from core.run import Run, load_run, open_run, save_run, sources_identity
 
 TEXT = """
 name: a
@@ -223,3 +223,11 @@ def test_an_unknown_model_or_parameter_is_refused_with_the_nearest(configure):
         open_run(configure("model.name=band_ration"), "d1")
     with pytest.raises(ConfigError, match=r"model\.parameters\.ration: .*did you mean 'ratio'"):
         open_run(configure("model.parameters.ration=2"), "d1")
+
+
+def test_where_a_local_catalogue_lies_is_not_part_of_the_id_and_never_published(configure):
+    one, two = (configure(f"sources=[{{product: copernicus_dem_30, catalog: {d}/dem}}]") for d in ("/a", "/b"))
+    assert run_id(one) == run_id(two)
+    assert [source["catalog"] for source in sources_identity(one)] == ["dem"]
+    web = configure("sources=[{product: sentinel2_l2a, catalog: 'https://h/v1'}]")
+    assert sources_identity(web)[0]["catalog"] == "https://h/v1"

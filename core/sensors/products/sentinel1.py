@@ -1,8 +1,9 @@
 """Sentinel-1: terrain-flattened backscatter γ0 of two archives, one product for each direction of pass, and coherence.
 
 Ground range detected scenes (GRD) are left out: their counts are uncalibrated amplitude in the geometry of the radar,
-and σ0 on a map takes the calibration tables, the orbit and an elevation model. σ0 enters by scenes that are listed by
-hand. Power is averaged, never decibels; sensors keep decibels, hence `linear_power`.
+and σ0 on a map takes the calibration tables, the orbit and an elevation model. Who has made such maps lists them in a
+catalogue of their own (`sentinel1_sigma0`, linear power). Power is averaged, never decibels; sensors keep decibels,
+hence `linear_power`.
 """
 
 from __future__ import annotations
@@ -37,6 +38,24 @@ def _rtc(short: str, orbit: str) -> Product:
     )
 
 
+def _sigma0(short: str, orbit: str) -> Product:
+    return Product(
+        name=f"sentinel1_sigma0_{short}" if short else "sentinel1_sigma0",
+        sensor=f"sar_sigma0_{short}" if short else "sar_sigma0",
+        title=f"Sentinel-1 calibrated σ0 on a map, {orbit or 'any'} passes, of a catalogue of your own",
+        bands=(ProductBand("vv_db", ("vv", "VV")), ProductBand("vh_db", ("vh", "VH"))),
+        properties=(("sat:orbit_state", orbit),) if orbit else (),
+        linear_power=True,
+        licence=_TERMS,
+        source="https://sentiwiki.copernicus.eu/web/s1-processing",
+        traps=(
+            "Linear power, not decibels: scenes in decibels are listed by hand.",
+            "Without terrain correction slopes are shifted by several pixels towards the radar.",
+            "There is no public archive of it: `catalog` must name one.",
+        ),
+    )
+
+
 def _opera(short: str, orbit: str) -> Product:
     return Product(
         name=f"opera_rtc_s1_{short}",
@@ -63,6 +82,7 @@ def _opera(short: str, orbit: str) -> Product:
 SENTINEL1: tuple[Product, ...] = (
     *(_rtc(short, orbit) for short, orbit in _PASSES),
     *(_opera(short, orbit) for short, orbit in _PASSES),
+    *(_sigma0(short, orbit) for short, orbit in (("", ""), *_PASSES)),
     Product(
         name="s1_coherence",
         sensor="coherence",
