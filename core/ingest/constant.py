@@ -20,7 +20,7 @@ _PER_DEGREE = 3600  # as the elevation models beside it, so that both fade into 
 
 @dataclass(frozen=True)
 class Constant:
-    """Written `constant:0?bounds=WEST,SOUTH,EAST,NORTH` (EPSG:4326, whole seconds of arc); quacks like rasterio."""
+    """Written `constant:0?bounds=WEST,SOUTH,EAST,NORTH` (EPSG:4326); quacks like rasterio."""
 
     value: float
     bounds: tuple[float, float, float, float]

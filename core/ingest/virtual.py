@@ -1,7 +1,9 @@
 """Tiles that are made when they are read: archives are mapped from where they lie, and no copy is stored.
 
 The same composer, the same fixed tiles and the same encoding as ingest, so a virtual tile holds the numbers that a
-stored one would. Where the raster is on the lattice already, its pixels pass through unchanged.
+stored one would; only where scenes of a block have different bands does a stored block keep those that all have, and
+a virtual one those that all of a tile have. Where the raster is on the lattice already, its pixels pass through
+unchanged.
 """
 
 from __future__ import annotations

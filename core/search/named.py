@@ -68,8 +68,9 @@ class Tiling:
     """How an archive names its tiles.
 
     tile: its name of a cell; key: of the file of a band, below the folder of the archive, from the tile, the band and
-    the season; column: of a band in a lookup table. date: the middle of what the tile was made from. ocean: an absent
-    tile is the sea, unless `withheld` says that land of the cell is not released.
+    the season; column: of a band in a lookup table. date: the middle of what the tile was made from. ocean: where an
+    absent tile is the sea, the box (w, s, e, n) that it would have, unless `withheld` says that land of the cell is not
+    released.
     """
 
     tile: Callable[[Cell], str]
@@ -77,7 +78,7 @@ class Tiling:
     date: Callable[[str], dt.date]
     column: Callable[[str], str] = str
     seasonal: bool = False
-    ocean: bool = False
+    ocean: Callable[[Cell], tuple[float, float, float, float]] | None = None
     withheld: Callable[[Cell], bool] = lambda cell: False
 
 
@@ -86,12 +87,27 @@ def _copernicus(cell: Cell, code: int) -> str:
     return f"Copernicus_DSM_COG_{code}_{name[:3]}_00_{name[3:]}_00_DEM"
 
 
+def _copernicus_box(cell: Cell, spacing_s: float) -> tuple[float, float, float, float]:
+    """(w, s, e, n) of a tile: half a pixel west and north of its degrees, for its points lie on whole seconds.
+
+    spacing_s: seconds of arc between rows; between columns it grows towards the poles (Copernicus DEM Product
+    Handbook, 10.5270/ESA-c5d3d65).
+    """
+    poleward = cell.lat if cell.lat >= 0 else -cell.lat - 1
+    times = next(
+        t for below, t in ((50, 1.0), (60, 1.5), (70, 2.0), (80, 3.0), (85, 5.0), (90, 10.0)) if poleward < below
+    )
+    dx, dy = times * spacing_s / 7200, spacing_s / 7200
+    west, south, east, north = cell.bounds
+    return west - dx, south + dy, east - dx, north + dy
+
+
 def _copernicus_tiling(code: int, withheld: Callable[[Cell], bool]) -> Tiling:
     return Tiling(
         tile=lambda cell: _copernicus(cell, code),
         key=lambda tile, band, season: f"{tile}/{tile}.tif",
         date=lambda season: dt.date(2013, 1, 1),  # TanDEM-X, December 2010 – January 2015
-        ocean=True,
+        ocean=lambda cell: _copernicus_box(cell, code / 10),
         withheld=withheld,
     )
 
@@ -194,7 +210,7 @@ class TileArchive:
             if files:
                 scenes.append(self._scene(cell, name, files))
             elif self._tiling.ocean and not self._tiling.withheld(cell):
-                scenes.append(self._ocean(cell))
+                scenes.append(self._ocean(cell, self._tiling.ocean(cell)))
             else:
                 why = "not released to the public" if self._tiling.withheld(cell) else "no such tile"
                 rejected.append(RejectedScene(name, f"{why} in {web.address(self.url)}"))
@@ -220,8 +236,8 @@ class TileArchive:
             variable=band.variable,
         )
 
-    def _ocean(self, cell: Cell) -> SceneConfig:
-        bounds = ",".join(str(b) for b in cell.bounds)
+    def _ocean(self, cell: Cell, box: tuple[float, float, float, float]) -> SceneConfig:
+        bounds = ",".join(f"{edge:.8f}" for edge in box)
         height = self.product.bands[0].band
         return SceneConfig(
             id=f"ocean:{cell.name}",

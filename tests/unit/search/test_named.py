@@ -73,7 +73,8 @@ def test_an_absent_copernicus_tile_is_the_ocean_at_height_0(tmp_path):
     archive = TileArchive(DEM, dem(tmp_path, "N66E179"))
     (ocean, land), rejected = archive.scenes([Cell(66, 179), Cell(66, -180)])
     assert (ocean.id, land.id) == ("ocean:N66W180", dem_name("N66E179"))
-    assert ocean.files[0].path == "constant:0?bounds=-180,66,-179,67"
+    # As a tile: half a pixel (2″ by 1″ at 66° N) west and north of its degrees, so that no gap is left beside land.
+    assert ocean.files[0].path == "constant:0?bounds=-180.00027778,66.00013889,-179.00027778,67.00013889"
     assert ocean.files[0].bands == {"elevation_m": 1}
     assert rejected == []
 
