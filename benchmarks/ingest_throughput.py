@@ -232,7 +232,7 @@ def main() -> None:
         figures.pop("case")
         print(json.dumps(figures))
         return
-    console, made = Console(), []
+    console, made = Console(width=130), []
     with tempfile.TemporaryDirectory() as folder, s3_server() as bucket:
         write_scenes(Path(folder), arguments.scenes)
         client = boto3.client("s3")
