@@ -6,6 +6,7 @@ import io
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,10 +18,11 @@ from cluster.scheduler import Key, Scheduler, Unit
 from cluster.shard import RegionShard, Settled
 from core.layout import ReleaseLayout, RunLayout
 from core.ledger import Ledger
+from core.models.learned import Learned
 from core.objects import Objects
 from core.release import Provenance, finish_release, read_manifest, region_area
 from core.release.schema import AREA
-from core.run import Run, load_run, sources_identity
+from core.run import Run, described_model, load_run, sources_identity
 from core.worker import release_files
 
 
@@ -152,7 +154,7 @@ def provenance_of(run: Run, n_glaciers: int) -> Provenance:
         simulated=config.simulated,
         details={
             "name": config.name,
-            "model": config.model.model_dump(mode="json", exclude={"batch"}),
+            "model": described_model(config) | _checkpoints(run),
             "measure": config.measure.model_dump(mode="json"),
             "buffer_m": config.grid.buffer_m,
             "scenes": [{"id": s.id, "sensor": s.sensor, "date": s.date.isoformat()} for s in config.scenes],
@@ -160,6 +162,17 @@ def provenance_of(run: Run, n_glaciers: int) -> Provenance:
             "code_digest": run.code_digest,
         },
     )
+
+
+def _checkpoints(run: Run) -> dict[str, Any]:
+    """Digests of the checkpoints behind a learned model, and whether any of them saw simulated data."""
+    model = run.model()
+    if not isinstance(model, Learned):
+        return {}
+    return {
+        "checkpoints": [checkpoint.digest for checkpoint in model.checkpoints],
+        "trained_on_simulated_data": model.simulated,
+    }
 
 
 def _published(run: Run) -> bool:

@@ -31,18 +31,20 @@ _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _SET_INDEX = re.compile(r"^\d+$")
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """Knows its keys and no others."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class GridConfig(_Strict):
+class GridConfig(Strict):
     """The mapping lattice."""
 
     res_m: Literal[10, 20, 30, 60, 120] = Field(30, description="pixel of the probability mosaic, metres")
     buffer_m: float = Field(300.0, ge=0, le=5000, description="how far beyond the outlines is mapped, metres")
 
 
-class ModelConfig(_Strict):
+class ModelConfig(Strict):
     """Which model maps, and its parameters (see `core/models`)."""
 
     name: str = "band_ratio"
@@ -50,7 +52,7 @@ class ModelConfig(_Strict):
     batch: int = Field(16, ge=1, description="windows per forward pass")
 
 
-class FileConfig(_Strict):
+class FileConfig(Strict):
     """One raster file of a scene and what its bands are."""
 
     path: str
@@ -77,7 +79,7 @@ class FileConfig(_Strict):
         return bands
 
 
-class MaskConfig(_Strict):
+class MaskConfig(Strict):
     """A raster of classes or of bits in which some mean cloud, shadow or fill: those pixels are not observed."""
 
     path: str
@@ -95,7 +97,7 @@ class MaskConfig(_Strict):
         return self
 
 
-class SceneConfig(_Strict):
+class SceneConfig(Strict):
     """One acquisition of one sensor; scenes are preferred in the order of the list."""
 
     id: str = Field(pattern=r"^[^;]+$", description="names the source of every pixel; no semicolon, which joins ids")
@@ -108,7 +110,7 @@ class SceneConfig(_Strict):
     cloud_percent: float | None = Field(None, ge=0, le=100, description="cloud of the whole scene, as its metadata say")
 
 
-class SourceConfig(_Strict):
+class SourceConfig(Strict):
     """Scenes that a catalogue is asked for, for every block and season."""
 
     product: str = Field(description="of `icefleet ingest --products`")
@@ -129,7 +131,7 @@ class SourceConfig(_Strict):
     )
 
 
-class SensorConfig(_Strict):
+class SensorConfig(Strict):
     """How one sensor is stored and composited."""
 
     res_m: Literal[10, 20, 30, 60, 120] | None = Field(
@@ -144,7 +146,7 @@ class SensorConfig(_Strict):
     )
 
 
-class MeasureConfig(_Strict):
+class MeasureConfig(Strict):
     """Rules of measurement."""
 
     threshold: float = Field(0.5, gt=0, lt=1, description="glacier where the probability reaches this")
@@ -155,7 +157,7 @@ class MeasureConfig(_Strict):
     min_area_km2: float = Field(0.01, ge=0, description="the inventory's minimum area (RGI: 0.01)")
 
 
-class PlanConfig(_Strict):
+class PlanConfig(Strict):
     """Size of work units, and the rates that the dry run multiplies."""
 
     group_glaciers: int = Field(256, ge=1, description="at most this many glaciers in one measuring unit")
@@ -164,13 +166,13 @@ class PlanConfig(_Strict):
     usd_per_gpu_hour: float = Field(1.2, ge=0, description="assumed price, for the estimate")
 
 
-class StorageConfig(_Strict):
+class StorageConfig(Strict):
     """How arrays are read and written."""
 
     backend: Literal["obstore", "fsspec"] = "obstore"
 
 
-class ExecutionConfig(_Strict):
+class ExecutionConfig(Strict):
     """Where the work runs. None of it changes a number in the release."""
 
     executor: Literal["local", "ray"] = "local"
@@ -180,7 +182,7 @@ class ExecutionConfig(_Strict):
     ray_address: str | None = Field(None, description="a running cluster; none: $RAY_ADDRESS, else a local one")
 
 
-class Config(_Strict):
+class Config(Strict):
     """One annual run."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]*$")]
@@ -248,6 +250,14 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), env: Mapping[st
     overrides: `key.path=value` strings, value in YAML; a list entry is addressed by its number (`scenes.0.id=x`).
     Raises ConfigError naming the file, the key, what was found and the nearest known key.
     """
+    data = read_mapping(path, overrides, env)
+    return check_config(data, where=str(path), base=Path(path).resolve().parent)
+
+
+def read_mapping(
+    path: str | Path, overrides: Sequence[str] = (), env: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The mapping of a YAML file, overridden and filled in but not yet checked. Raises ConfigError (`load_config`)."""
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -271,8 +281,8 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), env: Mapping[st
         )
     for override in overrides:
         _apply_override(data, override)
-    data = _fill_variables(data, os.environ if env is None else env, str(path))
-    return check_config(data, where=str(path), base=path.resolve().parent)
+    filled: dict[str, Any] = _fill_variables(data, os.environ if env is None else env, str(path))
+    return filled
 
 
 def check_config(data: dict[str, Any], *, where: str, base: Path) -> Config:
@@ -280,13 +290,14 @@ def check_config(data: dict[str, Any], *, where: str, base: Path) -> Config:
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
-        raise _explain(error, where) from error
+        raise explain(error, where) from error
     return config.model_copy(
         update={
             "output": normalise_url(config.output, base),
             "release": normalise_url(config.release, base) if config.release else None,
             "tiles": normalise_url(config.tiles, base),
             "inventory": [_absolute(p, base) for p in config.inventory],
+            "model": _absolute_model(config.model, base),
             "scenes": [_absolute_scene(s, base) for s in config.scenes],
             "sources": [_absolute_source(s, base) for s in config.sources],
         }
@@ -307,9 +318,9 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def config_keys() -> list[str]:
+def config_keys(root: type[BaseModel] = Config) -> list[str]:
     """Every key with its default and meaning, one per line: what `icefleet run --keys` prints."""
-    return list(_describe(Config, ""))
+    return list(_describe(root, ""))
 
 
 def _absolute(path: str, base: Path) -> str:
@@ -324,6 +335,18 @@ def _absolute_scene(scene: SceneConfig, base: Path) -> SceneConfig:
     files = [f.model_copy(update={"path": _absolute(f.path, base)}) for f in scene.files]
     mask = scene.mask and scene.mask.model_copy(update={"path": _absolute(scene.mask.path, base)})
     return scene.model_copy(update={"files": files, "mask": mask})
+
+
+def _absolute_model(model: ModelConfig, base: Path) -> ModelConfig:
+    """Checkpoints from the folder of the file too; a bare name is that of a shipped one."""
+    if model.name != "checkpoint":
+        return model
+    places = dict(model.parameters)
+    for key in ("path", "members"):
+        listed = [part.strip() for part in str(places.get(key, "")).split(",") if part.strip()]
+        if listed:
+            places[key] = ",".join(normalise_url(p, base) if "/" in p else p for p in listed)
+    return model.model_copy(update={"parameters": places})
 
 
 def _absolute_source(source: SourceConfig, base: Path) -> SourceConfig:
@@ -377,12 +400,13 @@ def _fill_variables(value: Any, env: Mapping[str, str], where: str) -> Any:
     return _VARIABLE.sub(fill, value)
 
 
-def _explain(error: ValidationError, where: str) -> ConfigError:
+def explain(error: ValidationError, where: str, root: type[BaseModel] = Config) -> ConfigError:
+    """What pydantic found, as one error that names the key and, for an unknown one, the nearest known."""
     # A mistyped key is both unknown and missing; the unknown one tells more.
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     key = ".".join(str(p) for p in first["loc"])
     if first["type"] == "extra_forbidden":
-        known = _known_keys(first["loc"][:-1])
+        known = _known_keys(first["loc"][:-1], root)
         near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
         fix = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
         return ConfigError(f"{where}: {key}", found="an unknown key", fix=fix)
@@ -394,8 +418,8 @@ def _explain(error: ValidationError, where: str) -> ConfigError:
     )
 
 
-def _known_keys(path: tuple[int | str, ...]) -> list[str]:
-    model: type[BaseModel] = Config
+def _known_keys(path: tuple[int | str, ...], root: type[BaseModel]) -> list[str]:
+    model = root
     for part in path:
         # What is no field is a number in a list, or a key in a mapping of names.
         field = model.model_fields.get(str(part))

@@ -86,7 +86,7 @@ def map_block(
             read = tiles.read(have, need.bands)
         n_bytes += read.bytes_read
         n_needed += n_pixels * (lattice.res_m / source.res_m) ** 2 * _stored_bytes(need)
-        bands[need.sensor] = _on_lattice(read, need.sensor, source, have, lattice, area)
+        bands[need.sensor] = on_lattice(read, need.sensor, source, have, lattice, area)
         if dated is None:
             dated = resample_classes(read.scene, source, have, lattice, core.intersect(area)), read.scenes
     canvas = Canvas(core)
@@ -143,9 +143,10 @@ def _stored_bytes(need: Need) -> int:
     return len(need.bands) * sensor_named(need.sensor).numpy_dtype.itemsize + 1
 
 
-def _on_lattice(
+def on_lattice(
     read: TileRead, name: str, source: Lattice, have: PixelWindow, lattice: Lattice, area: PixelWindow
 ) -> Float32:
+    """Tiles of a sensor on the pixels `area` of another lattice: (band, h, w). have: the window that was read."""
     if source.res_m == lattice.res_m or sensor_named(name).resampling != "decibel":
         return resample(read.values, source, have, lattice, area)
     # Decibels are logarithms: their mean is not the mean power.

@@ -152,9 +152,18 @@ def _identity(config: Config) -> dict[str, Any]:
             part["path"] = _name(part["path"])
     data["sources"] = sources_identity(config)
     # Batches and rates change speed and estimates, not results.
-    del data["model"]["batch"]
+    data["model"] = described_model(config)
     for rate in ("windows_per_s_gpu", "usd_per_gpu_hour"):
         del data["plan"][rate]
+    return data
+
+
+def described_model(config: Config) -> dict[str, Any]:
+    """Name and parameters of the model without batch and places: what a checkpoint is says its digest, not its path."""
+    data = config.model.model_dump(mode="json", exclude={"batch"})
+    if config.model.name == "checkpoint":
+        for place in ("path", "members", "device", "compile"):
+            data["parameters"].pop(place, None)
     return data
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import typer
 
 from core import __version__
+from jobs.adapt import adapt
+from jobs.calibrate import calibrate
 from jobs.console import run_app
 from jobs.demo import demo
+from jobs.evaluate import evaluate
 from jobs.ingest import ingest
 from jobs.plan import plan
 from jobs.reference import reference
 from jobs.retry import retry
 from jobs.run import run
 from jobs.status import status
+from jobs.train import train
 from jobs.verify import verify
 
 app = typer.Typer(
@@ -22,7 +26,7 @@ app = typer.Typer(
     help="The annual global glacier inventory. Start with `icefleet demo`; then `icefleet plan CONFIG --dry-run`.",
     epilog="Exit codes: 0 all done · 1 something failed or was quarantined · 2 the configuration or the call is wrong.",
 )
-for verb in (demo, plan, ingest, run, status, retry, verify, reference):
+for verb in (demo, plan, ingest, run, status, retry, verify, reference, train, evaluate, calibrate, adapt):
     app.command()(verb)
 
 

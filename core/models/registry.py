@@ -9,12 +9,14 @@ from typing import Any
 from core.errors import ConfigError
 from core.models.band_ratio import BandRatio
 from core.models.debris_rule import DebrisRule
+from core.models.learned import Learned
 from core.models.null import Null
 from core.models.oracle import Oracle
 from core.models.protocol import Model
 
 MODELS: dict[str, Callable[..., Model]] = {
     "band_ratio": BandRatio,
+    "checkpoint": Learned,
     "debris_rule": DebrisRule,
     "null": Null,
     "oracle": Oracle,

@@ -1,6 +1,7 @@
 """The SIMULATED demo world: everything a run needs, made by a program, showing no real place.
 
-For demonstrations, tests and first steps without network. Nothing else in `core` may import it.
+For demonstrations, tests, first steps without network, and training: `chips` (squares of simulated landscapes in all
+sensors) and `history` (three years of one). Nothing that plans, maps, measures or publishes may import it.
 """
 
 from core.simulate.site import SITES, Acquisition, Site

@@ -17,8 +17,8 @@ from core.simulate.site import Site
 
 # Glen's law with n = 3: 2A(ρg)³/5 with A = 2.4e-24 s⁻¹ Pa⁻³ (Cuffey & Paterson 2010) and ρ = 910 kg m⁻³, per year;
 # times six, as a stand-in for sliding.
-_FLOW = 6.0 * 2.0 * 2.4e-24 * (910.0 * 9.81) ** 3 / 5.0 * 3.156e7
-_MAX_DIFFUSIVITY = 2.0e6  # m² a⁻¹; beyond it an ice fall would only cost accuracy
+FLOW = 6.0 * 2.0 * 2.4e-24 * (910.0 * 9.81) ** 3 / 5.0 * 3.156e7
+MAX_DIFFUSIVITY = 2.0e6  # m² a⁻¹; beyond it an ice fall would only cost accuracy
 _SPIN_UP_YEARS, _SPIN_UP_STEPS = 450.0, 150
 _RETREAT_YEARS = 24
 _EDGE_SQRT_M = 3.0  # √ of the thickness (9 m) that counts as a glacier
@@ -86,12 +86,12 @@ def _run(bed: F64, thick: F64, ela: F64, allowed: F64, site: Site, dt_years: flo
         balance = np.where(
             balance > 0.0, np.minimum(balance, site.most_snow_m) * allowed, np.maximum(1.3 * balance, -site.most_melt_m)
         )
-        surface = _diffuse(surface + dt_years * balance, bed, thick, site.cell_m, dt_years)
+        surface = diffuse(surface + dt_years * balance, bed, thick, site.cell_m, dt_years)
         thick = np.where(land, np.maximum(surface - bed, 0.0), 0.0)
     return thick
 
 
-def _diffuse(surface: F64, bed: F64, thick: F64, cell_m: float, dt_years: float) -> F64:
+def diffuse(surface: F64, bed: F64, thick: F64, cell_m: float, dt_years: float) -> F64:
     """One implicit step of ∂s/∂t = ∇·(Γ H⁵ |∇s|² ∇s), rows then columns (locally one-dimensional splitting)."""
     old = bed + thick
     gy, gx = np.gradient(old, cell_m)
@@ -102,7 +102,7 @@ def _diffuse(surface: F64, bed: F64, thick: F64, cell_m: float, dt_years: float)
         # Only ice of the upper cell can flow, which keeps bare ridges from feeding the valley (Jarosch et al. 2013).
         uphill = np.where(b[:, 1:] > b[:, :-1], h[:, 1:], h[:, :-1])
         mean = 0.5 * (h[:, 1:] + h[:, :-1])
-        d = np.minimum(_FLOW * mean**4 * uphill * 0.5 * (g[:, 1:] + g[:, :-1]), _MAX_DIFFUSIVITY)
+        d = np.minimum(FLOW * mean**4 * uphill * 0.5 * (g[:, 1:] + g[:, :-1]), MAX_DIFFUSIVITY)
         surface = _implicit(s, d * dt_years / cell_m**2)
         surface = surface if axis == 1 else surface.T
     return surface

@@ -30,16 +30,21 @@ class Sun:
 
 
 def sun_over(zone: Zone, lon: float, lat: float, date: dt.date) -> Sun:
-    """Position at 10:30 local solar time, from Cooper's declination (1969); good to a degree."""
+    """Position at 10:30 local solar time; the bearing is from the north of the zone's grid."""
+    sun = sun_at(lat, date)
+    convergence = Proj(zone.crs).get_factors(lon, lat).meridian_convergence
+    return Sun(float((sun.bearing_deg - convergence) % 360.0), sun.elevation_deg)
+
+
+def sun_at(lat: float, date: dt.date, hour: float = _OVERPASS_HOUR) -> Sun:
+    """Position at `hour` of local solar time, from Cooper's declination (1969), good to a degree; true north."""
     day = date.timetuple().tm_yday
     declination = np.radians(23.45 * np.sin(2.0 * np.pi * (284 + day) / 365.0))
-    hour, phi = np.radians(15.0 * (_OVERPASS_HOUR - 12.0)), np.radians(lat)
-    up = np.sin(phi) * np.sin(declination) + np.cos(phi) * np.cos(declination) * np.cos(hour)
-    north = np.cos(phi) * np.sin(declination) - np.sin(phi) * np.cos(declination) * np.cos(hour)
-    east = -np.cos(declination) * np.sin(hour)
-    convergence = Proj(zone.crs).get_factors(lon, lat).meridian_convergence
-    bearing = np.degrees(np.arctan2(east, north)) - convergence
-    return Sun(float(bearing % 360.0), float(np.degrees(np.arcsin(up))))
+    angle, phi = np.radians(15.0 * (hour - 12.0)), np.radians(lat)
+    up = np.sin(phi) * np.sin(declination) + np.cos(phi) * np.cos(declination) * np.cos(angle)
+    north = np.cos(phi) * np.sin(declination) - np.sin(phi) * np.cos(declination) * np.cos(angle)
+    east = -np.cos(declination) * np.sin(angle)
+    return Sun(float(np.degrees(np.arctan2(east, north))), float(np.degrees(np.arcsin(up))))
 
 
 def illumination(surface: F32, pixel_m: float, sun: Sun) -> tuple[F32, F32]:

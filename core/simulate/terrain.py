@@ -33,7 +33,7 @@ def build_terrain(site: Site, seed: int) -> F32:
             z = z + 0.004 * fractal(z.shape, stream(seed, site.name, "roughness", str(cell)), 1.0, 24.0)
             uplift = enlarge(uplift, previous // cell, order=1).astype(np.float64)
             previous = cell
-        z = _evolve(z, uplift, cell * site.pixel_m / 1000.0, iterations, drained)
+        z = evolve(z, uplift, cell * site.pixel_m / 1000.0, iterations, drained)
     fine = _bend(enlarge(z, 2), site, seed)[margin:-margin, margin:-margin] * np.float32(1000.0)
     fine = site.base_m + (fine - np.float32(fine.min())) * np.float32(site.steepness)
     if site.sea:
@@ -48,7 +48,7 @@ def _uplift(n: int, site: Site, seed: int) -> NDArray[np.float64]:
     return np.asarray(0.3 + 0.7 * ramp(radius, *((1.05, 0.35) if site.sea else (1.2, 0.6))), dtype=np.float64)
 
 
-def _evolve(
+def evolve(
     z: NDArray[np.float64], uplift: NDArray[np.float64], cell_km: float, iterations: int, drained: int
 ) -> NDArray[np.float64]:
     """Implicit steps of dz/dt = U − K √A · slope (Braun & Willett 2013, doi:10.1016/j.geomorph.2012.10.008), km.
