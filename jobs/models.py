@@ -30,7 +30,9 @@ def _print_keys(wanted: bool) -> None:
 
 TrainPath = Annotated[
     Path,
-    typer.Argument(metavar="CONFIG", help="YAML of a training, such as jobs/configs/train_glacier.yaml ; see --keys"),
+    typer.Argument(
+        metavar="CONFIG", help="YAML of a training (--keys lists its keys), e.g. jobs/configs/train_glacier.yaml"
+    ),
 ]
 TrainKeys = Annotated[
     bool, typer.Option("--keys", callback=_print_keys, is_eager=True, help="list every key of a training and exit")
