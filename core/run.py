@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -56,14 +56,17 @@ class Run:
     def model(self) -> Model:
         return build_model(self.config.model.name, self.config.model.parameters)
 
-    @property
+    @cached_property
     def ingested(self) -> list[str]:
-        """Sensors that the model reads from the tile store, in its order: neither virtual nor lacking."""
+        """Sensors that the model reads from the tile store, in its order: neither virtual nor lacking.
+
+        Kept, because every block asks for it and a model may be a checkpoint that is read and hashed.
+        """
         there = offered(self.config)
         needed = [need.sensor for need in self.model().spec.needs]
         return [name for name in needed if name in there and not self.config.sensor_config(name).virtual]
 
-    @property
+    @cached_property
     def stored(self) -> list[str]:
         """Every sensor that `icefleet ingest` stores: those of the model first, then the others on offer."""
         others = sorted(offered(self.config) - set(self.ingested) - {"oracle"})
