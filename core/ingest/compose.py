@@ -58,6 +58,7 @@ class BlockComposer:
         self._stack = ExitStack()
         self._pool = ThreadPoolExecutor(_READERS)
         self._looks: list[Observer] = []
+        self._left_out: list[RejectedScene] = []
         self.scores: tuple[SceneScore, ...] = ()
 
     def __enter__(self) -> BlockComposer:
@@ -160,10 +161,6 @@ class BlockComposer:
                 continue
             out.append(RejectedScene(name, reason))
         return out
-
-    @cached_property
-    def _left_out(self) -> list[RejectedScene]:
-        return []
 
     @cached_property
     def _all(self) -> list[Observer]:
