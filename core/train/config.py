@@ -47,6 +47,9 @@ class SourceOptions(Strict):
     beside: float = Field(0.15, ge=0, le=1, description="tiles: share of the windows beside glaciers")
     ring_m: float = Field(0.0, ge=0, description="tiles: unlabelled on both sides of outlines, metres")
     weak_classes: bool = Field(False, description="tiles: surface classes by rules")
+    sun: tuple[float, float] | None = Field(
+        None, description="tiles: azimuth and elevation of the sun, degrees, for the shade in those rules"
+    )
 
     @model_validator(mode="after")
     def _has_a_place(self) -> SourceOptions:

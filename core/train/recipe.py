@@ -21,6 +21,7 @@ from core.errors import ConfigError
 from core.models.checkpoint import Card, load_checkpoint
 from core.models.engine import load_net
 from core.models.inputs import Group, check_groups, needed_bands
+from core.models.nets.blocks import Head
 from core.models.nets.net import Net
 from core.models.nets.registry import build_net
 from core.objects import local_path
@@ -108,19 +109,25 @@ def build_card(config: TrainConfig) -> Card:
 
 
 def build_start(config: TrainConfig, card: Card) -> Net:
-    """The net to train: fresh from the seed, or with the weights of `init`, which must fit."""
+    """The net to train: fresh from the seed, or with the weights of `init`, which must fit.
+
+    A start of another scheme gives all it knows but its head, whose classes mean something else.
+    """
     torch.manual_seed(config.seed)
     net = build_net(card.net, {g.name: g.n_planes for g in card.groups}, card.classes.n_classes, card.parameters)
     if config.init:
         start = load_checkpoint(config.init)
-        same = (start.card.net, dict(start.card.parameters), start.card.scheme)
-        if same != (card.net, dict(card.parameters), card.scheme):
+        same = (start.card.net, dict(start.card.parameters))
+        if same != (card.net, dict(card.parameters)):
             raise ConfigError(
                 "init",
-                found=f"net {same[0]!r} {same[1]}, scheme {same[2]!r}",
-                expected=f"{card.net!r} {dict(card.parameters)}, {card.scheme!r}, as this configuration has them",
+                found=f"net {same[0]!r} {same[1]}",
+                expected=f"{card.net!r} {dict(card.parameters)}, as this configuration has them",
             )
-        net.load_state_dict(load_net(start).state_dict())
+        known, fresh = load_net(start).state_dict(), net.state_dict()
+        heads = tuple(f"{name}." for name, module in net.named_modules() if isinstance(module, Head))
+        kept = () if start.card.scheme == card.scheme else heads
+        net.load_state_dict({name: (fresh if name.startswith(kept) else known)[name] for name in fresh})
     return net
 
 
@@ -221,6 +228,7 @@ def _source(config: TrainConfig, entry: SourceOptions, groups: tuple[Group, ...]
         area_power=entry.area_power,
         beside=entry.beside,
         weak_classes=entry.weak_classes,
+        sun=entry.sun,
         rules=OutlineRules(ring_m=entry.ring_m),
         backend=run.storage.backend,
     )

@@ -8,6 +8,7 @@ the grid of the chips exactly as the mapper brings them there. A sensor that the
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
@@ -24,7 +25,7 @@ from core.resample import source_window
 from core.sensors import sensor
 from core.tiles import TileStore
 from core.train.chip import Chip
-from core.train.labels import OutlineRules, outline_labels, weak_surfaces
+from core.train.labels import OutlineRules, hillshade, outline_labels, weak_surfaces
 
 _MARGIN_M = 5000.0
 
@@ -36,11 +37,10 @@ class TileWindows:
     tiles; res_m, size_px: of the chips; exclude: west, south, east, north in degrees of ground that is kept for tests,
     neither seen nor labelled; area_power: 0 draws every glacier alike, 1 every km² alike; beside: share of the windows
     that are up to two windows off a glacier; min_km2: smaller glaciers are labelled but not aimed at; weak_classes:
-    surfaces by rules.
+    surfaces by rules; sun: its azimuth and elevation in the images, degrees: with a `dem` those rules then know shade.
     """
 
     name: str
-
     store: str
     epochs: tuple[tuple[str, str], ...]
     year: float
@@ -54,6 +54,7 @@ class TileWindows:
     beside: float = 0.15
     min_km2: float = 0.05
     weak_classes: bool = False
+    sun: tuple[float, float] | None = None
     rules: OutlineRules = field(default_factory=OutlineRules)
     backend: str = "obstore"
 
@@ -99,7 +100,7 @@ class TileWindows:
         return Chip(
             values,
             glacier,
-            weak_surfaces(values, glacier) if self.weak_classes else None,
+            weak_surfaces(values, glacier, self._incidence(values)) if self.weak_classes else None,
             float(self.res_m),
             f"{self.name}:{zone.name}-{window.row0}-{window.col0}",
             region,
@@ -107,6 +108,11 @@ class TileWindows:
             float(lon[middle]),
             max(labels.weight, 0.05),
         )
+
+    def _incidence(self, values: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32] | None:
+        if self.sun is None or "dem" not in values:
+            return None
+        return hillshade(values["dem"][sensor("dem").band_index("elevation_m")], self.res_m, *self.sun)
 
     def longitudes(self) -> NDArray[np.float64]:
         """Of the glaciers that are aimed at, degrees."""

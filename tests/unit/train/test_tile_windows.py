@@ -69,6 +69,15 @@ def test_surfaces_come_from_rules_where_wanted(windows):
     assert ROCK[0] < 0.2
 
 
+def test_where_the_sun_is_known_the_rules_know_shade(windows):
+    # 45° down to the north: behind it a low sun in the south does not reach the ground.
+    elevation = np.repeat(-30.0 * np.arange(48, dtype=np.float32)[::-1, None], 48, axis=1)
+    values = {"dem": np.stack([elevation, np.full((48, 48), 45.0, np.float32)])}
+    lit, shaded = (replace(windows, sun=(azimuth, 30.0))._incidence(values) for azimuth in (0.0, 180.0))
+    assert lit is not None and shaded is not None and (lit > 0.9).all() and (shaded < 0).all()
+    assert windows._incidence(values) is None and replace(windows, sun=(0.0, 30.0))._incidence({}) is None
+
+
 def test_a_store_without_tiles_under_a_glacier_is_refused(windows):
     with pytest.raises(ConfigError, match="ingest"):
         replace(windows, epochs=(("optical", "1999"),)).draw(np.random.default_rng(0))

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from core.errors import ConfigError
 from core.models.checkpoint import load_checkpoint
+from core.models.engine import load_net
 from core.models.nets import count_weights
 from core.train.config import load_train_config
 from core.train.folds import OneSide
@@ -109,6 +111,16 @@ def test_fine_tuning_starts_from_the_weights_and_inputs_of_its_start(config, tmp
     with pytest.raises(ConfigError, match="init"):
         wider = load_train_config(config, [f"init={tmp_path}/start", "net.parameters.width=8"])
         build_start(wider, build_card(wider))
+
+
+def test_another_scheme_starts_from_all_but_the_head(config, tmp_path):
+    start = tiny_checkpoint(tmp_path / "start", seed=3)
+    settings = load_train_config(config, [f"init={tmp_path}/start", "scheme=seven"])
+    state = build_start(settings, build_card(settings)).state_dict()
+    known = load_net(load_checkpoint(start.url)).state_dict()
+    heads = {name for name in state if name.startswith("head.")}
+    assert state["head.weight"].shape[0] == 7 and heads
+    assert all(torch.equal(state[name], known[name]) for name in state.keys() - heads)
 
 
 def test_a_fold_keeps_the_sides_of_a_source_apart(config):
