@@ -18,7 +18,7 @@ from scipy.ndimage import distance_transform_edt
 from core.coverage import coverage_share
 from core.errors import SystemicError
 from core.grid import Block, Lattice, PixelWindow
-from core.models import Inputs, Model, Need, OnDevice
+from core.models import Inputs, Model, Need, OnDevice, Voting, has_spread
 from core.resample import resample, resample_classes, source_window
 from core.sensors import sensor as sensor_named
 from core.stitch import Canvas, encode
@@ -32,8 +32,10 @@ Float32 = NDArray[np.float32]
 @dataclass(frozen=True)
 class MappedBlock:
     """What mapping found. probability: (h, w) uint8 (`core.stitch`); scene: (h, w) uint8, 0 = not observed,
-    k = `scenes[k − 1]`; sensors: those with any observation under the windows; n_pixels: of the core, under a window
-    that ran; bytes_read: of tiles, as decoded (`TileRead`); bytes_needed: what those pixels hold, as stored."""
+    k = `scenes[k − 1]`; spread: (h, w) uint8 standard deviation of the probability among the votes of the model,
+    encoded as the probability, None from a model of one vote; sensors: those with any observation under the windows;
+    n_pixels: of the core, under a window that ran; bytes_read: of tiles, as decoded (`TileRead`); bytes_needed: what
+    those pixels hold, as stored."""
 
     probability: NDArray[np.uint8]
     scene: NDArray[np.uint8]
@@ -43,6 +45,7 @@ class MappedBlock:
     bytes_read: int
     n_pixels: int = 0
     bytes_needed: int = 0
+    spread: NDArray[np.uint8] | None = None
 
 
 def map_block(
@@ -67,7 +70,9 @@ def map_block(
     i, j = active_windows(outlines, lattice, windows, buffer_m, within=core)
     empty = np.full(core.shape, np.nan, dtype=np.float32)
     if len(i) == 0:
-        return MappedBlock(encode(empty), np.zeros(core.shape, np.uint8), (), (), 0, 0)
+        nothing = encode(empty)
+        spread = nothing if has_spread(model) else None
+        return MappedBlock(nothing, np.zeros(core.shape, np.uint8), (), (), 0, 0, spread=spread)
     patches = [windows.window(int(a), int(b)) for a, b in zip(i, j, strict=True)]
     area = PixelWindow(
         min(p.row0 for p in patches),
@@ -89,7 +94,7 @@ def map_block(
         bands[need.sensor] = on_lattice(read, need.sensor, source, have, lattice, area)
         if dated is None:
             dated = resample_classes(read.scene, source, have, lattice, core.intersect(area)), read.scenes
-    canvas = Canvas(core)
+    canvas, apart = Canvas(core), Canvas(core) if has_spread(model) else None
     weights = model.weights()
     for start in range(0, len(patches), batch):
         cut = patches[start : start + batch]
@@ -97,7 +102,7 @@ def map_block(
             name: np.stack([values[(slice(None), *p.slices(area))] for p in cut]) for name, values in bands.items()
         }
         with watch.on(COMPUTE):
-            scores = model.predict(inputs)
+            scores, spreads = _scores(model, inputs)
         watch.move(COMPUTE, TO_DEVICE, model.transfer_s if isinstance(model, OnDevice) else 0.0)
         if scores.shape != (len(cut), *weights.shape):
             raise SystemicError(
@@ -106,6 +111,10 @@ def map_block(
         with watch.on(BLEND):
             for patch, score in zip(cut, scores, strict=True):
                 canvas.add(score, weights, patch)
+            # The mean of deviations is at least the deviation of the blended votes: never too sure.
+            if apart is not None and spreads is not None:
+                for patch, spread in zip(cut, spreads, strict=True):
+                    apart.add(spread, weights, patch)
     near = near_outlines(outlines, lattice, core, buffer_m)
     with watch.on(BLEND):
         probability = canvas.divide()
@@ -113,8 +122,16 @@ def map_block(
         stored = encode(probability)
         kept = np.isfinite(probability)
         scene, scenes = _scenes_of(dated, core, area, kept) if dated else (np.zeros_like(stored), ())
+    among = None if apart is None else encode(np.where(kept, apart.divide(), np.float32(np.nan)))
     used = tuple(name for name, values in bands.items() if np.isfinite(values).any())
-    return MappedBlock(stored, scene, scenes, used, len(patches), n_bytes, n_pixels, round(n_needed))
+    return MappedBlock(stored, scene, scenes, used, len(patches), n_bytes, n_pixels, round(n_needed), among)
+
+
+def _scores(model: Model, inputs: Inputs) -> tuple[Float32, Float32 | None]:
+    """Probability, and its spread where the model has votes."""
+    if isinstance(model, Voting) and model.votes > 1:
+        return model.predict_spread(inputs)
+    return model.predict(inputs), None
 
 
 def near_outlines(

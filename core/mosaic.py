@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import OrderedDict
 from collections.abc import Set
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,57 +25,76 @@ from core.stitch import LEVELS, NOT_OBSERVED
 from core.tiles import SceneRef
 from core.tiles.arrays import SteadyArray, open_steady, zarr_errors
 
-PROBABILITY, SCENE = "probability", "scene"
+PROBABILITY, SCENE, SPREAD = "probability", "scene", "spread"
 _CACHE_BYTES = 1 << 29
 _MAP_AGAIN = "`icefleet retry` and the next run map the block again"
 
 
-class Mosaic:
-    """The probability mosaics of one run. Construct one inside each process."""
+class MosaicBlock(NamedTuple):
+    """One block, all (h, w) uint8. probability and spread as `core.stitch` encodes them; scene: number in the commit
+    marker; spread: None where the model has one vote."""
 
-    def __init__(self, run_url: str, backend: Backend = "obstore") -> None:
+    probability: NDArray[np.uint8]
+    scene: NDArray[np.uint8]
+    spread: NDArray[np.uint8] | None = None
+
+
+class Mosaic:
+    """The probability mosaics of one run. Construct one inside each process. spread: whether there is one."""
+
+    def __init__(self, run_url: str, backend: Backend = "obstore", *, spread: bool = False) -> None:
         self._objects = Objects(run_url)
         self.url, self.backend = self._objects.url, backend
-        self._open: dict[Lattice, tuple[SteadyArray, SteadyArray]] = {}
+        self._names = (PROBABILITY, SCENE, SPREAD) if spread else (PROBABILITY, SCENE)
+        self._open: dict[Lattice, tuple[SteadyArray, ...]] = {}
 
     def write_block(
-        self, lattice: Lattice, block: Block, probability: NDArray[np.uint8], scene: NDArray[np.uint8]
+        self,
+        lattice: Lattice,
+        block: Block,
+        probability: NDArray[np.uint8],
+        scene: NDArray[np.uint8],
+        spread: NDArray[np.uint8] | None = None,
     ) -> None:
-        """Write the two shards of a block. Raises SystemicError, before any byte, if a shape is not the block's."""
+        """Write the shards of a block. Raises SystemicError, before any byte, if a shape is not the block's, or if
+        there is a spread where the mosaic has none or the other way round."""
         window = lattice.block_window(block)
-        for name, array in ((PROBABILITY, probability), (SCENE, scene)):
+        given = {PROBABILITY: probability, SCENE: scene} | ({} if spread is None else {SPREAD: spread})
+        if tuple(given) != self._names:
+            raise SystemicError(f"mosaic of {block.name}", found=", ".join(given), expected=", ".join(self._names))
+        for name, array in given.items():
             if array.shape != window.shape or array.dtype != np.uint8 or block.zone != lattice.zone:
                 raise SystemicError(
                     f"{name} of {block.name}",
                     found=f"{array.dtype} {array.shape}",
                     expected=f"uint8 {window.shape} on {lattice}",
                 )
-        stored, numbered = self._arrays(lattice, create=True)
         key, chunk = RunLayout.probability(lattice.zone), (block.row, block.col)
-        put_shard(self._objects, f"{key}/{PROBABILITY}", stored, chunk, probability)
-        put_shard(self._objects, f"{key}/{SCENE}", numbered, chunk, scene)
+        for stored, (name, array) in zip(self._arrays(lattice, create=True), given.items(), strict=True):
+            put_shard(self._objects, f"{key}/{name}", stored, chunk, array)
 
-    def read_block(self, lattice: Lattice, block: Block) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """(probability, scene) of a committed block. Raises PoisonError if its bytes are gone or corrupt."""
+    def read_block(self, lattice: Lattice, block: Block) -> MosaicBlock:
+        """A committed block. Raises PoisonError if its bytes are gone or corrupt."""
         window = lattice.block_window(block)
         where = slice(window.row0, window.row1), slice(window.col0, window.col1)
-        stored, numbered = self._arrays(lattice, create=False)
+        arrays = self._arrays(lattice, create=False)
         with zarr_errors(f"{self.url} {block.name}", fix=_MAP_AGAIN):
-            return np.asarray(stored[where], np.uint8), np.asarray(numbered[where], np.uint8)
+            return MosaicBlock(*(np.asarray(array[where], np.uint8) for array in arrays))
 
-    def _arrays(self, lattice: Lattice, *, create: bool) -> tuple[SteadyArray, SteadyArray]:
+    def _arrays(self, lattice: Lattice, *, create: bool) -> tuple[SteadyArray, ...]:
         if lattice not in self._open:
             key = RunLayout.probability(lattice.zone)
+            wanted = [array for array in _ARRAYS if array.name in self._names]
             if create and self._objects.get_or_none(f"{key}/zarr.json") is None:
-                for name, data in group_objects(key, lattice, _ARRAYS, {"title": "probability of glacier"}).items():
+                for name, data in group_objects(key, lattice, wanted, {"title": "probability of glacier"}).items():
                     self._objects.create(name, data)
             store, path = zarr_location(self.url, key, self.backend)
             where = join_url(self.url, key)
             try:
-                _, (probability, scene) = open_steady(store, path, (PROBABILITY, SCENE), where)
+                _, arrays = open_steady(store, path, self._names, where)
             except FileNotFoundError as error:
                 raise PoisonError(where, found="no mosaic", expected="the arrays that mapping wrote") from error
-            self._open[lattice] = probability, scene
+            self._open[lattice] = tuple(arrays)
         return self._open[lattice]
 
 
@@ -98,6 +117,17 @@ _ARRAYS = (
         0,
         {"long_name": "number of the scene in the commit marker of the block; 0 = not observed"},
     ),
+    BlockArray(
+        SPREAD,
+        "uint8",
+        NOT_OBSERVED,
+        {
+            "long_name": f"standard deviation of the probability among the votes of the model × {LEVELS}",
+            "units": "1",
+            "scale_factor": 1 / LEVELS,
+            "_FillValue": NOT_OBSERVED,
+        },
+    ),
 )
 
 
@@ -110,7 +140,7 @@ class MosaicReader:
 
     def __init__(self, mosaic: Mosaic, ledger: Ledger, lattice: Lattice, planned: Set[str]) -> None:
         self._mosaic, self._ledger, self._lattice, self._planned = mosaic, ledger, lattice, planned
-        self._blocks: OrderedDict[Block, tuple[NDArray[np.uint8], NDArray[np.uint8]]] = OrderedDict()
+        self._blocks: OrderedDict[Block, MosaicBlock] = OrderedDict()
         self._markers: dict[Block, dict[str, Any] | None] = {}
         self._scenes: dict[SceneRef, int] = {}
         self.lost: set[str] = set()  # planned blocks that were asked for and could not be read
@@ -119,6 +149,7 @@ class MosaicReader:
         """(window of the mosaic, the scenes its numbers mean, sensors used in its blocks)."""
         probability = np.full(window.shape, NOT_OBSERVED, dtype=np.uint8)
         scene = np.full(window.shape, -1, dtype=np.int32)
+        spread: NDArray[np.uint8] | None = None
         missing: list[tuple[str, str]] = []
         sensors: set[str] = set()
         for block in self._lattice.blocks(window):
@@ -130,7 +161,7 @@ class MosaicReader:
                 continue
             sensors |= set(marker["sensors"])
             try:
-                stored, numbered = self._block(block, int(marker["pixels"]), len(marker["scenes"]))
+                stored, numbered, apart = self._block(block, int(marker["pixels"]), len(marker["scenes"]))
             except PoisonError as error:
                 missing.append((block.name, str(error)))
                 continue
@@ -139,9 +170,12 @@ class MosaicReader:
             here, there = inside.slices(window), inside.slices(whole)
             probability[here] = stored[there]
             scene[here] = self._numbers(marker)[numbered[there]]
+            if apart is not None:
+                spread = np.full(window.shape, NOT_OBSERVED, dtype=np.uint8) if spread is None else spread
+                spread[here] = apart[there]
         self.lost |= {name for name, _ in missing}
         return (
-            MosaicWindow(probability, scene, tuple(missing)),
+            MosaicWindow(probability, scene, tuple(missing), spread),
             tuple(self._scenes),
             tuple(sorted(sensors)),
         )
@@ -160,20 +194,22 @@ class MosaicReader:
         refs = [SceneRef(s["id"], dt.date.fromisoformat(s["date"]), s["sensor"]) for s in marker["scenes"]]
         return np.array([-1, *(self._scenes.setdefault(ref, len(self._scenes)) for ref in refs)], dtype=np.int32)
 
-    def _block(self, block: Block, pixels: int, n_scenes: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def _block(self, block: Block, pixels: int, n_scenes: int) -> MosaicBlock:
         if block not in self._blocks:
-            stored, numbered = self._mosaic.read_block(self._lattice, block)
+            fetched = self._mosaic.read_block(self._lattice, block)
             # An absent shard reads as fill, which must not pass for "not observed"; every committed scene occurs.
-            found, highest = int(np.count_nonzero(stored != NOT_OBSERVED)), int(numbered.max())
-            if (found, highest) != (pixels, n_scenes):
+            told = [array for array in (fetched.probability, fetched.spread) if array is not None]
+            counts = [int(np.count_nonzero(array != NOT_OBSERVED)) for array in told]
+            highest = int(fetched.scene.max())
+            if {*counts} != {pixels} or highest != n_scenes:
                 raise PoisonError(
                     f"{self._mosaic.url} {block.name}",
-                    found=f"{found} mapped pixels of {highest} scenes",
+                    found=f"{min(counts)} mapped pixels of {highest} scenes",
                     expected=f"{pixels} of {n_scenes}, as committed",
                     fix=_MAP_AGAIN,
                 )
-            self._blocks[block] = stored, numbered
-            while len(self._blocks) * 2 * self._lattice.block_px**2 > _CACHE_BYTES and len(self._blocks) > 1:
+            self._blocks[block] = fetched
+            while len(self._blocks) * len(fetched) * self._lattice.block_px**2 > _CACHE_BYTES and len(self._blocks) > 1:
                 self._blocks.popitem(last=False)
         self._blocks.move_to_end(block)
         return self._blocks[block]

@@ -28,7 +28,7 @@ from core.ledger import Ledger
 from core.mapping import map_block
 from core.measure import Measurement, measure_group
 from core.measure.group import MosaicRead, Origin, area_row
-from core.models import Model, OnDevice
+from core.models import Model, OnDevice, has_spread
 from core.mosaic import Mosaic, MosaicReader
 from core.objects import Objects
 from core.plan import load_plan, load_zone_outlines
@@ -107,7 +107,7 @@ class Worker:
 
     @cached_property
     def _mosaic(self) -> Mosaic:
-        return Mosaic(self.run.url, self.run.config.storage.backend)
+        return Mosaic(self.run.url, self.run.config.storage.backend, spread=has_spread(self._model))
 
     def _lattice(self, zone: Zone) -> Lattice:
         return Lattice(zone, self.run.config.grid.res_m)
@@ -167,7 +167,7 @@ class Worker:
             "scenes": [{"id": s.id, "date": s.date.isoformat(), "sensor": s.sensor} for s in mapped.scenes],
         }
         with watch.on(WRITE):
-            self._mosaic.write_block(lattice, block, mapped.probability, mapped.scene)
+            self._mosaic.write_block(lattice, block, mapped.probability, mapped.scene, mapped.spread)
             self.ledger.commit("map", unit, marker)
         return {
             "windows": mapped.n_windows,

@@ -17,7 +17,7 @@ from scipy.ndimage import maximum_filter, minimum_filter
 
 from core.grid import Lattice, pixel_area_km2
 from core.measure.outline import outline
-from core.measure.ownership import Ownership
+from core.measure.ownership import Ownership, advance_px, with_advance
 from core.stitch import NOT_OBSERVED, decode
 
 Float32 = NDArray[np.float32]
@@ -40,12 +40,14 @@ class MosaicWindow:
     """What the mosaic says in a glacier's window.
 
     probability: (rows, cols) uint8 as `core.stitch` encodes it. scene: (rows, cols) int32, index into the scenes that
-    come with it, −1 where not observed. missing: names of blocks of the plan that have no commit, with the reason.
+    come with it, −1 where not observed. spread: (rows, cols) uint8, as encoded, of the votes of the model; None from a
+    model of one vote. missing: names of blocks of the plan that have no commit, with the reason.
     """
 
     probability: NDArray[np.uint8]
     scene: NDArray[np.int32]
     missing: tuple[tuple[str, str], ...] = ()
+    spread: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,16 @@ class Measurement:
     geometry: shapely.Geometry | None = None
 
 
-def measure_glacier(ownership: Ownership, mosaic: MosaicWindow, lattice: Lattice, rules: MeasureRules) -> Measurement:
+def measure_glacier(
+    ownership: Ownership,
+    mosaic: MosaicWindow,
+    lattice: Lattice,
+    rules: MeasureRules,
+    elevation_m: Float32 | None = None,
+) -> Measurement:
     """Measure one glacier.
 
+    elevation_m: (rows, cols) metres, NaN unknown: it leads the ice outside all outlines to its glaciers.
     area_sigma_km2: half a pixel along the whole outline (Paul et al. 2013, 10.3189/2013AoG63A296, as one standard
     deviation, divides included) and, in quadrature, the hidden area times the larger of √(f(1−f)) and 1/√12, f being
     the ice share seen inside the outline.
@@ -77,6 +86,11 @@ def measure_glacier(ownership: Ownership, mosaic: MosaicWindow, lattice: Lattice
         return Measurement("quarantined", f"block {block} was not mapped: {why}", None)
     area = pixel_area_km2(lattice, ownership.window)
     seen = mosaic.probability != NOT_OBSERVED
+    probability = np.where(seen, decode(mosaic.probability), 0).astype(np.float32)
+    mapped = ice_share(probability, seen, rules.threshold)
+    sure = seen & (probability >= rules.threshold)
+    reach = advance_px(rules.advance_m, lattice.res_m)
+    ownership = with_advance(ownership, sure, elevation_m, reach, edge=mapped > 0)
     outline_km2 = float(np.sum(ownership.own * area, dtype=np.float64))
     hidden_km2 = float(np.sum(np.where(seen, 0, ownership.own * area), dtype=np.float64))
     observed = min(1.0, max(0.0, 1.0 - hidden_km2 / outline_km2)) if outline_km2 > 0 else 0.0
@@ -87,8 +101,7 @@ def measure_glacier(ownership: Ownership, mosaic: MosaicWindow, lattice: Lattice
     if observed < rules.min_observed_fraction:
         why = f"only {observed:.1%} of the outline was observed, {rules.min_observed_fraction:.0%} are needed"
         return Measurement("not_observed", why, observed, scenes=scenes)
-    probability = np.where(seen, decode(mosaic.probability), 0).astype(np.float32)
-    mapped = ownership.share * ice_share(probability, seen, rules.threshold)
+    mapped = ownership.share * mapped
     ice = np.where(seen, mapped, 0)
     ice_km2 = _sum(ice, area)
     inside = _sum(np.minimum(ice, ownership.own), area)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from core.errors import ConfigError
 from core.models.checkpoint import MODEL, WEIGHTS, Checkpoint, checkpoint_url, load_checkpoint
+from core.models.dihedral import TURNS
 from core.models.inputs import Group, needs
 from core.models.protocol import Inputs, ModelSpec
 from core.objects import local_path
@@ -100,6 +101,10 @@ class Learned:
 
     def predict(self, inputs: Inputs) -> Float32:
         return self.predict_spread(inputs)[0]
+
+    @property
+    def votes(self) -> int:
+        return len(self.checkpoints) * (TURNS if self.tta else 1) * max(1, self.mc_dropout)
 
     def predict_spread(self, inputs: Inputs) -> tuple[Float32, Float32]:
         """Probability of glacier, and its standard deviation among members, turns and passes: both (n, h, w) float32,

@@ -59,6 +59,25 @@ class OnDevice(Protocol):
         ...
 
 
+@runtime_checkable
+class Voting(Protocol):
+    """What a model says besides whose answer is a mean over votes: members of an ensemble, turns, passes."""
+
+    @property
+    def votes(self) -> int:
+        """1: nothing to compare."""
+        ...
+
+    def predict_spread(self, inputs: Inputs) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """As `Model.predict`, and the standard deviation of the probability among the votes: both (n, h, w)."""
+        ...
+
+
+def has_spread(model: object) -> bool:
+    """Whether a model has votes that can differ."""
+    return isinstance(model, Voting) and model.votes > 1
+
+
 class Model(Protocol):
     """A mapper of glaciers. Implementations are deterministic: the same window gives the same answer in any batch."""
 

@@ -304,6 +304,27 @@ def test_what_a_model_says_of_its_copies_is_told_apart_from_its_computing(memory
     assert found.bytes_needed == found.n_pixels * 5
 
 
+def test_the_spread_of_a_models_votes_is_blended_as_its_probability_is(memory_url):
+    @dataclass(frozen=True)
+    class Votes(Neighbourhood):
+        votes: int = 2
+
+        def predict_spread(self, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
+            found = self.predict(inputs)
+            return found, found / 2
+
+    store = TileStore(memory_url)
+    fill(store, "dem", RES_M, 1, BLOCKS)
+    alone, several = (
+        mapped(store, BLOCKS[3], Votes(WindowLattice(64, 32), votes=n), 4, {"dem": RES_M}) for n in (1, 2)
+    )
+    assert alone.spread is None and several.spread is not None
+    np.testing.assert_array_equal(alone.probability, several.probability)
+    seen = several.probability != NOT_OBSERVED
+    np.testing.assert_array_equal(several.spread != NOT_OBSERVED, seen)
+    np.testing.assert_allclose(decode(several.spread)[seen], decode(several.probability)[seen] / 2, atol=1 / 254)
+
+
 def test_a_model_whose_answer_has_the_wrong_shape_stops_the_run(memory_url):
     @dataclass(frozen=True)
     class Wrong(Neighbourhood):

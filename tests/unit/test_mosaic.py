@@ -39,6 +39,12 @@ def commit(url: str, block: Block, seed: int, *scenes: SceneRef, sensors: tuple[
     """Write and commit a block as the mapper does."""
     probability, scene = pixels(seed, len(scenes))
     Mosaic(url).write_block(LATTICE, block, probability, scene)
+    commit_only(url, block, seed, *scenes, sensors=sensors)
+
+
+def commit_only(url: str, block: Block, seed: int, *scenes: SceneRef, sensors: tuple[str, ...] = ("optical",)) -> None:
+    scenes = scenes or (JUNE,)
+    probability, _ = pixels(seed, len(scenes))
     Ledger(Objects(url)).commit(
         "map",
         block.name,
@@ -167,9 +173,46 @@ def test_the_stored_mosaic_opens_in_xarray_with_probabilities_and_coordinates(tm
 def test_writing_a_block_again_with_another_process_gives_the_same(memory_url):
     for _ in range(2):
         Mosaic(memory_url).write_block(LATTICE, A, *pixels(0, 1))
-    stored, numbered = Mosaic(memory_url).read_block(LATTICE, A)
+    stored, numbered, spread = Mosaic(memory_url).read_block(LATTICE, A)
+    assert spread is None
     np.testing.assert_array_equal(stored, pixels(0, 1)[0])
     np.testing.assert_array_equal(numbered, pixels(0, 1)[1])
+
+
+def spread_of(probability: np.ndarray) -> np.ndarray:
+    return np.where(probability == NOT_OBSERVED, NOT_OBSERVED, probability // 3).astype(np.uint8)
+
+
+def test_the_spread_of_votes_lies_beside_the_probability(memory_url):
+    for block, seed in ((A, 0), (B, 1)):
+        probability, scene = pixels(seed, 1)
+        Mosaic(memory_url, spread=True).write_block(LATTICE, block, probability, scene, spread_of(probability))
+        commit_only(memory_url, block, seed)
+    found, _, _ = MosaicReader(
+        Mosaic(memory_url, spread=True), Ledger(Objects(memory_url)), LATTICE, {A.name, B.name}
+    ).read(AREA)
+    assert found.missing == () and found.spread is not None
+    np.testing.assert_array_equal(found.spread, spread_of(found.probability))
+
+
+def test_a_lost_shard_of_spreads_is_missing_and_not_agreement(memory_url):
+    probability, scene = pixels(0, 1)
+    Mosaic(memory_url, spread=True).write_block(LATTICE, A, probability, scene, spread_of(probability))
+    commit_only(memory_url, A, 0)
+    Objects(memory_url).delete(shard(A, "spread"))
+    found, _, _ = MosaicReader(Mosaic(memory_url, spread=True), Ledger(Objects(memory_url)), LATTICE, {A.name}).read(
+        LATTICE.block_window(A)
+    )
+    assert [name for name, _ in found.missing] == [A.name]
+
+
+def test_a_spread_where_there_is_none_or_the_other_way_round_is_refused(memory_url):
+    probability, scene = pixels(0, 1)
+    with pytest.raises(SystemicError, match="spread"):
+        Mosaic(memory_url).write_block(LATTICE, A, probability, scene, probability)
+    with pytest.raises(SystemicError, match="spread"):
+        Mosaic(memory_url, spread=True).write_block(LATTICE, A, probability, scene)
+    assert Objects(memory_url).list() == []
 
 
 def test_reading_where_nothing_was_ever_written_is_poison(memory_url):
