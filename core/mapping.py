@@ -19,11 +19,11 @@ from core.coverage import coverage_share
 from core.errors import SystemicError
 from core.grid import Block, Lattice, PixelWindow
 from core.models import Inputs, Model, Need, OnDevice, Voting, has_spread
-from core.resample import resample, resample_classes, source_window
+from core.resample import on_lattice, resample_classes, source_window
 from core.sensors import sensor as sensor_named
 from core.stitch import Canvas, encode
 from core.stopwatch import BLEND, COMPUTE, TO_DEVICE, WAIT, Stopwatch
-from core.tiles import SceneRef, TileRead, TileSource
+from core.tiles import SceneRef, TileSource
 from core.windows import active_windows
 
 Float32 = NDArray[np.float32]
@@ -91,7 +91,7 @@ def map_block(
             read = tiles.read(have, need.bands)
         n_bytes += read.bytes_read
         n_needed += n_pixels * (lattice.res_m / source.res_m) ** 2 * _stored_bytes(need)
-        bands[need.sensor] = on_lattice(read, need.sensor, source, have, lattice, area)
+        bands[need.sensor] = on_lattice(read.values, need.sensor, source, have, lattice, area)
         if dated is None:
             dated = resample_classes(read.scene, source, have, lattice, core.intersect(area)), read.scenes
     canvas, apart = Canvas(core), Canvas(core) if has_spread(model) else None
@@ -158,17 +158,6 @@ def _n_under(patches: list[PixelWindow], core: PixelWindow) -> int:
 def _stored_bytes(need: Need) -> int:
     """Bytes of one tile pixel: the bands asked for, and the number of its scene."""
     return len(need.bands) * sensor_named(need.sensor).numpy_dtype.itemsize + 1
-
-
-def on_lattice(
-    read: TileRead, name: str, source: Lattice, have: PixelWindow, lattice: Lattice, area: PixelWindow
-) -> Float32:
-    """Tiles of a sensor on the pixels `area` of another lattice: (band, h, w). have: the window that was read."""
-    if source.res_m == lattice.res_m or sensor_named(name).resampling != "decibel":
-        return resample(read.values, source, have, lattice, area)
-    # Decibels are logarithms: their mean is not the mean power.
-    power = resample(np.power(10.0, read.values / 10.0, dtype=np.float32), source, have, lattice, area)
-    return np.asarray(10.0 * np.log10(power), dtype=np.float32)
 
 
 def _scenes_of(

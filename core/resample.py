@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from core.errors import SystemicError
 from core.grid import Lattice, PixelWindow
+from core.sensors import sensor as registered
 
 Float32 = NDArray[np.float32]
 
@@ -44,6 +45,16 @@ def resample(values: Float32, source: Lattice, have: PixelWindow, target: Lattic
     factor = target.res_m // step
     inner = PixelWindow(*(e * factor for e in (want.row0, want.row1, want.col0, want.col1)))
     return _area_mean(values[(slice(None), *inner.slices(fine))], factor)
+
+
+def on_lattice(
+    values: Float32, sensor: str, source: Lattice, have: PixelWindow, target: Lattice, want: PixelWindow
+) -> Float32:
+    """`resample` for the bands of a sensor. Decibels are logarithms, and their mean is not the mean power."""
+    if source.res_m == target.res_m or registered(sensor).resampling != "decibel":
+        return resample(values, source, have, target, want)
+    power = resample(np.power(10.0, values / 10.0, dtype=np.float32), source, have, target, want)
+    return np.asarray(10.0 * np.log10(power), dtype=np.float32)
 
 
 def resample_classes(

@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from core.errors import ConfigError
 from core.grid import Block, Lattice, PixelWindow, Zone
 from core.inventory import read_inventory
-from core.mapping import on_lattice
-from core.resample import source_window
+from core.resample import on_lattice, source_window
 from core.sensors import sensor
 from core.tiles import TileStore
 from core.train.chip import Chip
@@ -83,7 +82,7 @@ class TileWindows:
             source = store.lattice(epoch, zone, name)
             have = source_window(lattice, window, source)
             read = store.read(epoch, zone, name, have, sensor(name).band_names)
-            found = on_lattice(read, name, source, have, lattice, window)
+            found = on_lattice(read.values, name, source, have, lattice, window)
             if np.isfinite(found).any():
                 values[name] = np.ascontiguousarray(found, dtype=np.float32)
         outlines, years = self._near(zone, lattice, window)
