@@ -245,6 +245,7 @@ def simulated_source(config: TrainConfig, entry: SourceOptions, groups: tuple[Gr
         entry.stride,
         entry.site,
         entry.samples,
+        tuple(entry.regions),
     )
 
 

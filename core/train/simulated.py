@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from core.errors import ConfigError
 from core.sensors import sensor
 from core.train.chip import Chip
 from core.train.chipfile import evenly, load_chip, save_chip
@@ -30,8 +31,9 @@ _TOGETHER = 48
 @dataclass(frozen=True)
 class SimulatedChips:
     """Seeds first, first + stride, … n of them: seeds that follow each other share a world, so a stride buys variety
-    with time. bands: (sensor, its bands) that are kept. site, samples: as the simulator takes them. folder: under which
-    the files lie, in a folder of their own for each recipe.
+    with time. bands: (sensor, its bands) that are kept. site, samples: as the simulator takes them. regions: only the
+    seeds whose worlds stand for one of those, if any. folder: under which the files lie, in a folder of their own for
+    each recipe.
     """
 
     folder: str
@@ -43,9 +45,10 @@ class SimulatedChips:
     stride: int = 1
     site: str | None = None
     samples: str | None = None
+    regions: tuple[str, ...] = ()
 
     def draw(self, rng: np.random.Generator) -> Chip:
-        return self.chip(self.seeds[int(rng.integers(self.n))])
+        return self.chip(self.seeds[int(rng.integers(len(self.seeds)))])
 
     def pick(self, n: int) -> list[Chip]:
         """n different chips, evenly spaced over the seeds; all of them if there are fewer."""
@@ -67,15 +70,17 @@ class SimulatedChips:
         save_chip(self.path(seed), replace(chip, values=kept))
 
     @property
-    def seeds(self) -> range:
-        return range(self.first, self.first + self.n * self.stride, self.stride)
+    def seeds(self) -> Sequence[int]:
+        """Raises ConfigError if no world of these seeds lies in the regions."""
+        every = range(self.first, self.first + self.n * self.stride, self.stride)
+        return _in_regions(every, self.site, self.regions) if self.regions else every
 
     def path(self, seed: int) -> Path:
         return self.recipe_folder / f"{seed:09d}.npz"
 
     @property
     def recipe_folder(self) -> Path:
-        recipe = {k: v for k, v in asdict(self).items() if k not in ("folder", "first", "n", "stride")}
+        recipe = {k: v for k, v in asdict(self).items() if k not in ("folder", "first", "n", "stride", "regions")}
         named = hashlib.sha256(json.dumps([recipe, _simulator()], sort_keys=True).encode()).hexdigest()
         return Path(self.folder) / f"simulated-{named[:12]}"
 
@@ -99,6 +104,20 @@ class SimulatedChips:
             for n in pool.map(_make_all, [self] * len(parts), parts):
                 done += n
                 watch(done, len(seeds))
+
+
+@lru_cache(maxsize=32)
+def _in_regions(seeds: range, site: str | None, regions: tuple[str, ...]) -> tuple[int, ...]:
+    from core.simulate.chips import CHIPS_PER_WORLD
+    from core.simulate.land.place import draw_place
+
+    worlds = sorted({seed // CHIPS_PER_WORLD for seed in seeds})
+    region = {world: draw_place(world, site).region for world in worlds}
+    found = tuple(seed for seed in seeds if region[seed // CHIPS_PER_WORLD] in regions)
+    if not found:
+        there = ", ".join(sorted(set(region.values())))
+        raise ConfigError("regions", found=", ".join(regions), expected=f"some of those that the seeds have: {there}")
+    return found
 
 
 def _only(values: NDArray[np.float32], name: str, bands: Sequence[str]) -> NDArray[np.float32]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from core.errors import ConfigError
 from core.train.simulated import SimulatedChips
 from tests.made_chips import made_chip
 
@@ -57,3 +60,18 @@ def test_another_recipe_has_a_folder_of_its_own_and_another_range_has_not(tmp_pa
 def test_picked_chips_are_different_ones(tmp_path, made):
     assert [chip.origin for chip in source(tmp_path).pick(3)] == ["simulated:110", "simulated:130", "simulated:150"]
     assert len(source(tmp_path).pick(99)) == 6
+
+
+def test_regions_choose_among_the_worlds_and_share_the_folder(tmp_path, made):
+    from core.simulate.chips import CHIPS_PER_WORLD
+    from core.simulate.land.place import draw_place
+
+    everywhere = source(tmp_path, first=0, n=20, stride=CHIPS_PER_WORLD // 2)
+    region = draw_place(0).region
+    one = replace(everywhere, regions=(region,))
+    assert one.recipe_folder == everywhere.recipe_folder
+    assert set(one.seeds) == {s for s in everywhere.seeds if draw_place(s // CHIPS_PER_WORLD).region == region}
+    one.fill()
+    assert set(made) == set(one.seeds) and not one.missing()
+    with pytest.raises(ConfigError, match="regions"):
+        _ = replace(everywhere, n=1, regions=("20",)).seeds
