@@ -21,6 +21,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from core.errors import ConfigError
+from core.measure.objects import rule_set
+from core.measure.rules import MeasureRules
 from core.objects import normalise_url, obstore_path
 from core.sensors import sensor as registered
 
@@ -28,6 +30,7 @@ REGIONS = tuple(f"{i:02d}" for i in range(1, 21))
 STATIC = "static"  # epoch of what does not change from year to year
 _EACH = "NAME"  # stands for the keys of a mapping in `config_keys`
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+_RULES = MeasureRules()
 _SET_INDEX = re.compile(r"^\d+$")
 
 
@@ -147,14 +150,63 @@ class SensorConfig(Strict):
 
 
 class MeasureConfig(Strict):
-    """Rules of measurement."""
+    """Rules of measurement (`core.measure.rules`)."""
 
-    threshold: float = Field(0.5, gt=0, lt=1, description="glacier where the probability reaches this")
-    advance_m: float = Field(20.0, ge=0, le=2000, description="ice this far outside the old outline still counts")
-    min_observed_fraction: float = Field(
-        0.9, ge=0, le=1, description="below this share of the outline a glacier is not_observed"
+    threshold: float = Field(_RULES.threshold, gt=0, lt=1, description="glacier where the probability reaches this")
+    advance_m: float | None = Field(
+        None, ge=0, le=2000, description="ice this far outside the old outline is still seen; none: as far as is mapped"
     )
-    min_area_km2: float = Field(0.01, ge=0, description="the inventory's minimum area (RGI: 0.01)")
+    min_observed_fraction: float = Field(
+        _RULES.min_observed_fraction,
+        ge=0,
+        le=1,
+        description="below this share of the outline a glacier is not_observed",
+    )
+    min_area_km2: float = Field(_RULES.min_area_km2, ge=0, description="the inventory's minimum area (RGI: 0.01)")
+    boundary_px: float | None = Field(
+        None, ge=0, le=10, description="uncertainty of a boundary, pixels; none: the model's own, else 0.5"
+    )
+    correlation_m: float | None = Field(
+        None, ge=0, le=100_000, description="over which errors of a model are alike; none: the model's own, else 300"
+    )
+    objects: str | list[dict[str, Any]] | dict[str, Any] = Field(
+        "default", description="rules on objects: a preset (none, default, …), a list of rules, or {segments, rules}"
+    )
+    accumulation: bool = Field(
+        _RULES.accumulation, description="snow within the outline that drains into mapped ice is glacier"
+    )
+    terminus: bool = Field(
+        _RULES.terminus, description="where votes of the model disagree at the terminus, similar pixels decide"
+    )
+    attributes: bool = Field(_RULES.attributes, description="elevations, slope, hypsometry …; needs `dem`")
+    surfaces: bool = Field(_RULES.surfaces, description="clean ice, debris, lakes; needs `optical`")
+    fronts: bool = Field(_RULES.fronts, description="calving fronts of glaciers that end in water")
+
+    @field_validator("objects")
+    @classmethod
+    def _rules_can_be_read(cls, data: Any) -> Any:
+        try:
+            rule_set(data)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return data
+
+    def rules(
+        self, advance_m: float, boundary_px: float | None = None, correlation_m: float | None = None
+    ) -> MeasureRules:
+        """As rules; the last two are the model's own, for what is not set here."""
+        given = self.model_dump(exclude={"objects", "advance_m", "boundary_px", "correlation_m"})
+        return MeasureRules(
+            **given,
+            advance_m=advance_m,
+            boundary_px=_first(self.boundary_px, boundary_px, _RULES.boundary_px),
+            correlation_m=_first(self.correlation_m, correlation_m, _RULES.correlation_m),
+            objects=rule_set(self.objects),
+        )
+
+
+def _first(*values: float | None) -> float:
+    return next(v for v in values if v is not None)
 
 
 class PlanConfig(Strict):
@@ -234,6 +286,12 @@ class Config(Strict):
         """The epoch that the tiles of a sensor belong to."""
         own = self.sensors[sensor].epoch if sensor in self.sensors else None
         return own or (STATIC if registered(sensor).static else self.epoch or str(self.year))
+
+    @property
+    def advance_m(self) -> float:
+        """How far beyond the old outline new ice is seen."""
+        own = self.measure.advance_m
+        return min(_RULES.advance_m, self.grid.buffer_m) if own is None else own
 
     def sensor_config(self, sensor: str) -> SensorConfig:
         return self.sensors.get(sensor, SensorConfig())

@@ -55,7 +55,7 @@ class RunLayout:
 
     @staticmethod
     def partial(unit: str, table: str) -> str:
-        """One table (`glacier_area` or `glacier_outline`) of one glacier group."""
+        """One table (of `core.release.schema.REGION_TABLES`) of one glacier group."""
         return f"partials/{table}/{unit}.parquet"
 
     @staticmethod
@@ -116,7 +116,7 @@ class ReleaseLayout:
         return f"{self.root}/items/region_{region}.json"
 
     def part(self, table: str, region: str, part: int = 0) -> str:
-        """One GeoParquet file of `glacier_area` or `glacier_outline`."""
+        """One file of a table of a region (`core.release.schema.REGION_TABLES`)."""
         return f"{self.root}/{table}/region_{region}/part-{part:05d}.parquet"
 
     def table(self, table: str) -> str:

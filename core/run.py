@@ -20,9 +20,10 @@ from core import __version__
 from core.config import Config
 from core.errors import ConfigError
 from core.ingest import native_res_m, offered
+from core.layers import sensors_of
 from core.layout import RunLayout
 from core.measure import MeasureRules
-from core.models import Model, build_model
+from core.models import Calibrated, Model, build_model
 from core.objects import Objects, join_url
 
 # Where data lies and what machine works on it does not change a number, so it does not change the run.
@@ -48,22 +49,30 @@ class Run:
     def release_url(self) -> str:
         return self.config.release or join_url(self.url, "release")
 
-    @property
+    @cached_property
     def rules(self) -> MeasureRules:
-        m = self.config.measure
-        return MeasureRules(m.threshold, m.advance_m, m.min_observed_fraction, m.min_area_km2)
+        """How glaciers are measured; what the configuration leaves open the model may say."""
+        model = self.model()
+        told = model.area_calibration if isinstance(model, Calibrated) else {}
+        return self.config.measure.rules(self.config.advance_m, told.get("boundary_px"), told.get("correlation_m"))
+
+    @cached_property
+    def measured_with(self) -> list[str]:
+        """Sensors that measuring looks at and the run has, of the model or not."""
+        there = offered(self.config)
+        return [name for name in sensors_of(self.rules.layers) if name in there]
 
     def model(self) -> Model:
         return build_model(self.config.model.name, self.config.model.parameters)
 
     @cached_property
     def ingested(self) -> list[str]:
-        """Sensors that the model reads from the tile store, in its order: neither virtual nor lacking.
+        """Sensors that the model and then measuring read from the tile store: neither virtual nor lacking.
 
         Kept, because every block asks for it and a model may be a checkpoint that is read and hashed.
         """
         there = offered(self.config)
-        needed = [need.sensor for need in self.model().spec.needs]
+        needed = dict.fromkeys([*(need.sensor for need in self.model().spec.needs), *self.measured_with])
         return [name for name in needed if name in there and not self.config.sensor_config(name).virtual]
 
     @cached_property

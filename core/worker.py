@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from core.errors import ConfigError, PoisonError
 from core.grid import Block, Lattice, PixelWindow, Zone
 from core.ingest import VirtualTiles, ingest_block, ingest_oracle_block, offered, sources_of
+from core.layers import Layers
 from core.layout import ReleaseLayout, RunLayout
 from core.ledger import Ledger
 from core.mapping import map_block
@@ -33,7 +34,7 @@ from core.mosaic import Mosaic, MosaicReader
 from core.objects import Objects
 from core.plan import load_plan, load_zone_outlines
 from core.release import ReleaseFile, write_region
-from core.release.schema import AREA, GLACIER_AREA, GLACIER_OUTLINE, OUTLINE, QUARANTINED
+from core.release.schema import AREA, GLACIER_AREA, QUARANTINED, REGION_TABLES, SCHEMAS
 from core.release.table import table_from_rows
 from core.run import load_run
 from core.search.store import BlockScenes
@@ -199,9 +200,18 @@ class Worker:
             with watch.on(WAIT):
                 return reader.read(window)
 
-        rows: list[Row] = []
-        parts: list[Row] = []
-        for row, pieces in measure_group(
+        layers = Layers(
+            lattice,
+            {name: self._source(name, zone, watch) for name in self.run.measured_with},
+            self._planned_blocks.keys(),
+        )
+
+        def ground(window: PixelWindow, names: Collection[str]) -> Mapping[str, NDArray[np.float32]]:
+            with watch.on(WAIT):
+                return layers.read(window, names)
+
+        rows: dict[str, list[Row]] = {name: [] for name in REGION_TABLES}
+        for found in measure_group(
             outlines.members(unit),
             outlines.glaciers,
             outlines.outline_m,
@@ -210,39 +220,50 @@ class Worker:
             read,
             self.run.rules,
             self._origin,
+            ground,
         ):
-            rows.append(row)
-            parts += pieces
-        statuses = [str(row["status"]) for row in rows]
+            for name, more in found.items():
+                rows[name] += more
+        statuses = [str(row["status"]) for row in rows[AREA]]
         counts = {status: float(statuses.count(status)) for status in sorted(set(statuses))}
+        # Most groups have no front and some no surfaces: what is empty is not written, and not read.
+        tables = {name: table_from_rows(some, SCHEMAS[name]) for name, some in rows.items() if some}
         with watch.on(WRITE):
-            self.objects.put(RunLayout.partial(unit, AREA), _to_parquet(table_from_rows(rows, GLACIER_AREA)))
-            self.objects.put(RunLayout.partial(unit, OUTLINE), _to_parquet(table_from_rows(parts, GLACIER_OUTLINE)))
+            for name, table in tables.items():
+                self.objects.put(RunLayout.partial(unit, name), _to_parquet(table))
             self.ledger.commit(
-                "measure", unit, {"glaciers": len(rows), "statuses": counts, "lost_blocks": sorted(reader.lost)}
+                "measure",
+                unit,
+                {
+                    "glaciers": len(statuses),
+                    "statuses": counts,
+                    "lost_blocks": sorted(reader.lost),
+                    "tables": sorted(tables),
+                },
             )
-        return {"glaciers": len(rows), **counts}
+        return {"glaciers": len(statuses), **counts}
 
     def _publish(self, region: str, watch: Stopwatch) -> dict[str, float]:
         """Partials of a region → its part of the release; glaciers of failed groups get a row with the reason."""
         plan = load_plan(self.objects)
         groups = [g.name for g in plan.groups if g.region == region] if plan else []
         done = self.ledger.done()
-        areas = [GLACIER_AREA.empty_table()]
-        parts = [GLACIER_OUTLINE.empty_table()]
+        found = {name: [SCHEMAS[name].empty_table()] for name in REGION_TABLES}
         with watch.on(WAIT):
             for group in groups:
                 if ("measure", group) in done:
-                    areas.append(_from_parquet(self.objects.get(RunLayout.partial(group, AREA))))
-                    parts.append(_from_parquet(self.objects.get(RunLayout.partial(group, OUTLINE))))
+                    marker = self.ledger.read("measure", group) or {}
+                    for name in marker["tables"]:
+                        found[name].append(_from_parquet(self.objects.get(RunLayout.partial(group, name))))
         lost = self._unmeasured(region, set(groups), done)
         if lost:
-            areas.append(table_from_rows(lost, GLACIER_AREA))
-        area = pa.concat_tables(areas)
+            found[AREA].append(table_from_rows(lost, GLACIER_AREA))
+        tables = {name: pa.concat_tables(parts) for name, parts in found.items()}
+        area = tables[AREA]
         n_failed = area.column("status").to_pylist().count(QUARANTINED)
         release = Objects(self.run.release_url)
         with watch.on(WRITE):
-            files = write_region(release, self._release_layout, region, area, pa.concat_tables(parts))
+            files = write_region(release, self._release_layout, region, tables)
             self.ledger.commit(
                 "publish",
                 region,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from core.errors import ConfigError
 from core.train.config import load_train_config
 from jobs.console import AsJson, Overrides, console, print_json, run_verb, table
 from jobs.models import Line, TrainKeys
@@ -19,6 +20,13 @@ def calibrate(
     out: Annotated[str, typer.Option(help="folder of the calibrated checkpoint; may be that of the model")],
     overrides: Overrides = None,
     plot: Annotated[Path | None, typer.Option(metavar="PNG", help="also draw reliability before and after")] = None,
+    boundary_px: Annotated[
+        float | None,
+        typer.Option(min=0, help="keep this too: uncertainty of boundaries in pixels, fitted on areas"),
+    ] = None,
+    correlation_m: Annotated[
+        float | None, typer.Option(min=0, help="and this: over which metres errors of the model are alike")
+    ] = None,
     as_json: AsJson = False,
     keys: TrainKeys = False,
 ) -> None:
@@ -26,7 +34,8 @@ def calibrate(
 
     Fits one temperature on the validation sources of a training configuration, and the table that turns entropy into
     the share of right pixels. Weights stay as they are; the checkpoint gets a new digest, because its probabilities
-    change. Calibrate on ground that the model has not been trained on, and report on other ground again.
+    change. With the numbers of `python -m benchmarks.area_truth --fit` its areas get intervals of their own, too.
+    Calibrate on ground that the model has not been trained on, and report on other ground again.
 
     Example: icefleet calibrate jobs/configs/train_glacier.yaml -m models/glacier/best --out models/glacier/calibrated
     """
@@ -49,6 +58,8 @@ def calibrate(
     from core.train.predict import predictor
     from core.train.recipe import build_card, fill_chips, validation_chips
 
+    if (boundary_px is None) != (correlation_m is None):
+        raise ConfigError("--boundary-px, --correlation-m", found="one of them", expected="both, as they were fitted")
     settings = load_train_config(data, overrides or ())
     checkpoint = load_checkpoint(model)
     fill_chips(settings)
@@ -66,7 +77,10 @@ def calibrate(
         name: {"ece": expected_calibration_error(curves[name]), "log_loss": log_loss(p, pixels.share)}
         for name, p in (("before", before), ("after", after))
     }
-    calibration = Calibration(temperature, confidence_table(after, pixels.share))
+    area = dict(checkpoint.card.calibration.area)
+    if boundary_px is not None and correlation_m is not None:
+        area = {"boundary_px": boundary_px, "correlation_m": correlation_m}
+    calibration = Calibration(temperature, confidence_table(after, pixels.share), area)
     metrics = {**checkpoint.card.metrics, "calibration": {"pixels": len(pixels.share), **scores}}
     saved = rewrite_card(checkpoint, out, calibration=calibration, metrics=metrics)
     if plot is not None:

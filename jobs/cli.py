@@ -7,8 +7,10 @@ import typer
 from core import __version__
 from jobs.adapt import adapt
 from jobs.calibrate import calibrate
+from jobs.change import change
 from jobs.console import run_app
 from jobs.demo import demo
+from jobs.divide import divide
 from jobs.evaluate import evaluate
 from jobs.ingest import ingest
 from jobs.plan import plan
@@ -26,7 +28,22 @@ app = typer.Typer(
     help="The annual global glacier inventory. Start with `icefleet demo`; then `icefleet plan CONFIG --dry-run`.",
     epilog="Exit codes: 0 all done · 1 something failed or was quarantined · 2 the configuration or the call is wrong.",
 )
-for verb in (demo, plan, ingest, run, status, retry, verify, reference, train, evaluate, calibrate, adapt):
+for verb in (
+    demo,
+    plan,
+    ingest,
+    run,
+    status,
+    retry,
+    verify,
+    reference,
+    divide,
+    train,
+    evaluate,
+    calibrate,
+    adapt,
+    change,
+):
     app.command()(verb)
 
 

@@ -17,16 +17,9 @@ from shapely.affinity import translate
 
 from core.layout import ReleaseLayout
 from core.objects import Objects
-from core.release import (
-    GLACIER_AREA,
-    GLACIER_OUTLINE,
-    Provenance,
-    finish_release,
-    region_area,
-    table_from_rows,
-    write_region,
-)
-from core.release.measures import area_km2
+from core.release import GLACIER_AREA, Provenance, finish_release, region_area, table_from_rows, write_region
+from core.release.measures import area_km2, length_km
+from core.release.schema import AREA, FRONT, HYPSOMETRY, OUTLINE, SCHEMAS, SURFACE
 
 YEAR = 2024
 LAYOUT = ReleaseLayout(YEAR)
@@ -70,6 +63,34 @@ def area_row(number: int, geometry: shapely.Geometry | None = None, **changes: A
     return row | changes
 
 
+def detailed(row: Row, **changes: Any) -> Row:
+    """The row of a calving glacier with everything that can be measured; its tables say more of it too."""
+    area = row["area_km2"]
+    front = front_of(row["geometry"])
+    details = {
+        "area_sigma_boundary_km2": 0.03 * area,
+        "area_sigma_model_km2": 0.04 * area,
+        "area_sigma_hidden_km2": 0.0,
+        "area_clean_ice_km2": 0.7 * area,
+        "area_debris_km2": 0.2 * area,
+        "area_lake_km2": 0.1 * area,
+        "zmin_m": 410.0,
+        "zmed_m": 470.0,
+        "zmax_m": 540.0,
+        "zmean_m": 471.0,
+        "lmax_m": 2100.0,
+        "front_length_m": 1000.0 * float(length_km(np.array([front]))[0]),
+        "front_change_m": -12.5,
+    }
+    return row | details | changes
+
+
+def front_of(shape: shapely.Geometry) -> shapely.LineString:
+    """The southern edge of a square."""
+    west, south, east, _ = shape.bounds
+    return shapely.LineString([(west, south), (east, south)])
+
+
 def unmeasured_row(number: int, status: str = "not_observed", **changes: Any) -> Row:
     nothing = dict.fromkeys(
         ("area_km2", "area_sigma_km2", "area_expected_km2", "scene_date_min", "scene_date_max", "n_parts")
@@ -88,10 +109,36 @@ def outline_row(row: Row, part: int = 0, **changes: Any) -> Row:
     return kept | {"part": part, "class": "glacier"} | changes
 
 
-def good_rows(n: int = 12) -> list[Row]:
-    """Measured glaciers and one of each other status, Iceland."""
+def front_row(row: Row, **changes: Any) -> Row:
+    kept = {name: row[name] for name in ("rgi_id", "o1region", "year", "front_length_m", "front_change_m", "run_id")}
+    return kept | {"water": "sea", "geometry": front_of(row["geometry"])} | changes
+
+
+def surface_rows(row: Row) -> list[Row]:
+    """Clean ice in the west of a square, then debris, a lake in the east."""
+    west, south, east, north = row["geometry"].bounds
+    kept = {name: row[name] for name in ("rgi_id", "o1region", "year", "run_id")}
+    cuts = {"clean_ice": (0.0, 0.7), "debris": (0.7, 0.9), "lake": (0.9, 1.0)}
     return [
-        *(area_row(i) for i in range(n)),
+        kept
+        | {
+            "class": name,
+            "area_km2": row[f"area_{name}_km2"],
+            "geometry": shapely.box(west + start * (east - west), south, west + end * (east - west), north),
+        }
+        for name, (start, end) in cuts.items()
+    ]
+
+
+def hypsometry_rows(row: Row) -> list[Row]:
+    kept = {name: row[name] for name in ("rgi_id", "o1region", "year", "run_id")}
+    return [kept | {"band_m": band, "thousandths": part} for band, part in ((400, 333), (450, 0), (500, 667))]
+
+
+def good_rows(n: int = 12) -> list[Row]:
+    """Measured glaciers, two of three with all details, and one of each other status, Iceland."""
+    return [
+        *(area_row(i) if i % 3 == 2 else detailed(area_row(i)) for i in range(n)),
         unmeasured_row(n),
         unmeasured_row(n + 1, "quarantined"),
         small_row(n + 2),
@@ -126,9 +173,18 @@ def provenance(glaciers: int, **changes: Any) -> Provenance:
     return Provenance(**(facts | changes))
 
 
-def tables(rows: Sequence[Row]) -> tuple[pa.Table, pa.Table]:
+def tables(rows: Sequence[Row]) -> dict[str, pa.Table]:
+    """All tables of these rows, by name."""
     mapped = [r for r in rows if r["status"] in ("measured", "below_minimum") and r["geometry"] is not None]
-    return table_from_rows(rows, GLACIER_AREA), table_from_rows([outline_row(r) for r in mapped], GLACIER_OUTLINE)
+    known = [r for r in mapped if r["front_length_m"] is not None]
+    found = {
+        AREA: rows,
+        OUTLINE: [outline_row(r) for r in mapped],
+        HYPSOMETRY: [band for r in known for band in hypsometry_rows(r)],
+        FRONT: [front_row(r) for r in known],
+        SURFACE: [surface for r in known for surface in surface_rows(r)],
+    }
+    return {name: table_from_rows(some, SCHEMAS[name]) for name, some in found.items()}
 
 
 def publish(url: str, rows: Sequence[Row] | None = None, max_rows: int = 10_000, **changes: Any) -> dict[str, Any]:
@@ -136,9 +192,9 @@ def publish(url: str, rows: Sequence[Row] | None = None, max_rows: int = 10_000,
     rows = good_rows() if rows is None else rows
     release, files, totals = Objects(url), [], []
     for region in sorted({row["o1region"] for row in rows}):
-        area, outline = tables([row for row in rows if row["o1region"] == region])
-        files += write_region(release, LAYOUT, region, area, outline, max_rows)
-        totals.append(region_area(area))
+        found = tables([row for row in rows if row["o1region"] == region])
+        files += write_region(release, LAYOUT, region, found, max_rows)
+        totals.append(region_area(found[AREA]))
     return finish_release(release, LAYOUT, files, totals, provenance(len(rows), **changes))
 
 

@@ -3,9 +3,10 @@
 One glacier is measured in one window of the mosaic, whatever blocks it crosses, so no vector ever crosses a seam.
 """
 
-from core.measure.glacier import Measurement, MeasureRules, MosaicWindow, measure_glacier
+from core.measure.glacier import Measurement, MosaicWindow, measure_glacier
 from core.measure.group import measure_group
-from core.measure.ownership import Ownership, glacier_window, ownerships
+from core.measure.ownership import Ownership, glacier_window, ownerships, with_advance
+from core.measure.rules import MeasureRules
 
 __all__ = [
     "MeasureRules",
@@ -16,4 +17,5 @@ __all__ = [
     "measure_glacier",
     "measure_group",
     "ownerships",
+    "with_advance",
 ]

@@ -4,11 +4,15 @@ Ice share of a pixel: 1 inside mapped ice, 0 away from it, and along the edge th
 the threshold is one half, as the best guess of how much of the pixel is ice. Areas are sums of ellipsoidal pixel
 areas. What was not observed is never counted as ice-free: below `min_observed_fraction` a glacier has no area but a
 reason; above, the hidden part is filled with the ice share seen in the rest of the outline, and widens sigma.
+
+The order: whose ground it is (outlines, then the flood into free ice), what of it is ice (the map, then the optional
+rules on snow, terminus and objects), how much that is and how sure, and what it is like.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import shapely
@@ -16,23 +20,27 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter, minimum_filter
 
 from core.grid import Lattice, pixel_area_km2
+from core.measure.accumulation import add_accumulation
+from core.measure.attributes import Attributes, glacier_attributes
+from core.measure.calving import Calving, calving_front
+from core.measure.objects import refine_objects
 from core.measure.outline import outline
 from core.measure.ownership import Ownership, advance_px, with_advance
+from core.measure.rules import TERMINUS_FEATURES, MeasureRules
+from core.measure.surfaces import Surfaces, divide_surfaces, surfaces_by_rule
+from core.measure.terminus_refinement import TerminusRules, maps_from_spread, refine_terminus
+from core.measure.uncertainty import UNKNOWN_SHARE_SIGMA, AreaSigma, boundary_sigma, free_share, model_sigma
 from core.stitch import NOT_OBSERVED, decode
 
 Float32 = NDArray[np.float32]
-# Standard deviation of a uniform share in [0, 1]: what is known of a hidden pixel at worst.
-UNKNOWN_SHARE_SIGMA = 12**-0.5
+# Names of layers → those that there are, on the glacier's window: (rows, cols) float32, NaN = not observed.
+ReadLayers = Callable[[Collection[str]], Mapping[str, Float32]]
 
 
-@dataclass(frozen=True)
-class MeasureRules:
-    """See `core.config.MeasureConfig`; areas in km², distances in metres."""
-
-    threshold: float = 0.5
-    advance_m: float = 20.0
-    min_observed_fraction: float = 0.9
-    min_area_km2: float = 0.01
+def no_layers(names: Collection[str]) -> Mapping[str, Float32]:
+    """For runs that have nothing but the probability."""
+    del names
+    return {}
 
 
 @dataclass(frozen=True)
@@ -52,19 +60,28 @@ class MosaicWindow:
 
 @dataclass(frozen=True)
 class Measurement:
-    """The numbers of one glacier; None where they cannot be told. `geometry` in zone metres, None if not mapped."""
+    """The numbers of one glacier; None where they cannot be told. `geometry` in zone metres, None if not mapped.
+    surfaces: polygons in zone metres of each class that occurs."""
 
     status: str
     reason: str | None
     observed_fraction: float | None
     area_km2: float | None = None
-    area_sigma_km2: float | None = None
+    sigma: AreaSigma | None = None
     area_expected_km2: float | None = None
     area_advance_km2: float | None = None
     area_loss_km2: float | None = None
     scenes: tuple[int, ...] = ()
     flags: tuple[str, ...] = ()
     geometry: shapely.Geometry | None = None
+    attributes: Attributes = field(default_factory=Attributes)
+    cover: Surfaces | None = None
+    surfaces: Mapping[str, shapely.Geometry] = field(default_factory=dict)
+    calving: Calving | None = None
+
+    @property
+    def area_sigma_km2(self) -> float | None:
+        return None if self.sigma is None else self.sigma.total
 
 
 def measure_glacier(
@@ -72,60 +89,163 @@ def measure_glacier(
     mosaic: MosaicWindow,
     lattice: Lattice,
     rules: MeasureRules,
-    elevation_m: Float32 | None = None,
+    layers: ReadLayers = no_layers,
+    term_type: int | None = None,
 ) -> Measurement:
-    """Measure one glacier.
-
-    elevation_m: (rows, cols) metres, NaN unknown: it leads the ice outside all outlines to its glaciers.
-    area_sigma_km2: half a pixel along the whole outline (Paul et al. 2013, 10.3189/2013AoG63A296, as one standard
-    deviation, divides included) and, in quadrature, the hidden area times the larger of √(f(1−f)) and 1/√12, f being
-    the ice share seen inside the outline.
-    """
+    """Measure one glacier. term_type: of RGI 7.0, None if not assigned."""
     if mosaic.missing:
         block, why = mosaic.missing[0]
         return Measurement("quarantined", f"block {block} was not mapped: {why}", None)
     area = pixel_area_km2(lattice, ownership.window)
     seen = mosaic.probability != NOT_OBSERVED
-    probability = np.where(seen, decode(mosaic.probability), 0).astype(np.float32)
-    mapped = ice_share(probability, seen, rules.threshold)
-    sure = seen & (probability >= rules.threshold)
-    reach = advance_px(rules.advance_m, lattice.res_m)
-    ownership = with_advance(ownership, sure, elevation_m, reach, edge=mapped > 0)
     outline_km2 = float(np.sum(ownership.own * area, dtype=np.float64))
     hidden_km2 = float(np.sum(np.where(seen, 0, ownership.own * area), dtype=np.float64))
     observed = min(1.0, max(0.0, 1.0 - hidden_km2 / outline_km2)) if outline_km2 > 0 else 0.0
-    used = np.unique(mosaic.scene[seen & (ownership.share > 0)])
-    scenes = tuple(int(s) for s in used[used >= 0])
+    scenes = _scenes(ownership, mosaic)
     if observed <= 0.0:
         return Measurement("not_observed", "no valid observation inside the outline", 0.0)
     if observed < rules.min_observed_fraction:
         why = f"only {observed:.1%} of the outline was observed, {rules.min_observed_fraction:.0%} are needed"
         return Measurement("not_observed", why, observed, scenes=scenes)
-    mapped = ownership.share * mapped
-    ice = np.where(seen, mapped, 0)
+    known = layers(rules.layers)
+    told = np.where(seen, decode(mosaic.probability), np.float32(np.nan)).astype(np.float32)
+    spread = None if mosaic.spread is None else np.where(seen, decode(mosaic.spread), np.float32(0)).astype(np.float32)
+    ownership = _with_new_ice(ownership, told, seen, known, lattice, rules)
+    scenes = _scenes(ownership, mosaic)
+    told, flags = _refined(ownership, told, spread, area, known, lattice, rules)
+
+    probability = np.where(seen, told, 0).astype(np.float32)
+    mapped = ownership.share * ice_share(probability, seen, rules.threshold)
+    ice = np.where(seen, mapped, 0).astype(np.float32)
     ice_km2 = _sum(ice, area)
     inside = _sum(np.minimum(ice, ownership.own), area)
     seen_share = min(1.0, inside / (outline_km2 - hidden_km2))
     filled_km2 = hidden_km2 * seen_share
     total = ice_km2 + filled_km2
-    whole = np.where(seen, mapped, ownership.own) if hidden_km2 > 0 else ice
-    shape = outline(whole.astype(np.float32), lattice, ownership.window)
-    edge = 0.5 * lattice.res_m / 1000 * shapely.length(shape) / 1000
-    gap = hidden_km2 * max((seen_share * (1 - seen_share)) ** 0.5, UNKNOWN_SHARE_SIGMA)
+    whole = np.where(seen, mapped, ownership.own).astype(np.float32) if hidden_km2 > 0 else ice
+    shape = outline(whole, lattice, ownership.window)
+    if hidden_km2 > 1e-9:
+        flags = (*flags, "gap_filled")
     small = total < rules.min_area_km2
+    cover, surfaces = _surfaces(whole, area, known, total, lattice, ownership, rules)
+    # What votes differ by on ground that a rule has decided is settled.
+    apart = None if spread is None else np.where((probability > 0) & (probability < 1), spread, np.float32(0))
+    others = (ownership.label >= 0) & (ownership.label != ownership.index)
     return Measurement(
         status="below_minimum" if small else "measured",
         reason=f"mapped area {total:.4f} km² is below {rules.min_area_km2} km²" if small else None,
         observed_fraction=observed,
         area_km2=total,
-        area_sigma_km2=float(np.hypot(edge, gap)),
+        sigma=AreaSigma(
+            boundary_sigma(shapely.length(shape), free_share(whole >= 0.5, others), lattice.res_m, rules.boundary_px),
+            model_sigma(probability, ownership.share * area, lattice.res_m, rules.correlation_m, apart),
+            hidden_km2 * max((seen_share * (1 - seen_share)) ** 0.5, UNKNOWN_SHARE_SIGMA),
+        ),
         area_expected_km2=_sum(ownership.share * probability, area) + filled_km2,
         area_advance_km2=_sum(np.maximum(0, ice - ownership.own) * seen, area),
         area_loss_km2=_sum(np.maximum(0, ownership.own - ice) * seen, area),
         scenes=scenes,
-        flags=("gap_filled",) if hidden_km2 > 1e-9 else (),
+        flags=flags,
         geometry=None if shapely.is_empty(shape) else shape,
+        attributes=_attributes(whole, area, known, lattice, ownership, term_type, rules),
+        cover=cover,
+        surfaces=surfaces,
+        calving=calving_front(ownership, whole, known, lattice, term_type) if rules.fronts else None,
     )
+
+
+def _scenes(ownership: Ownership, mosaic: MosaicWindow) -> tuple[int, ...]:
+    """Of the ground that the glacier owns."""
+    used = np.unique(mosaic.scene[(mosaic.probability != NOT_OBSERVED) & (ownership.share > 0)])
+    return tuple(int(s) for s in used[used >= 0])
+
+
+def _with_new_ice(
+    ownership: Ownership,
+    told: Float32,
+    seen: NDArray[np.bool_],
+    known: Mapping[str, Float32],
+    lattice: Lattice,
+    rules: MeasureRules,
+) -> Ownership:
+    """The glacier's ground with what lies beyond all outlines and is its ice now."""
+    ice = seen & (told >= rules.threshold)
+    # Pixels beside ice that are ice in part belong to whom that ice belongs to.
+    edge = seen & ~ice & maximum_filter(ice, size=3, mode="nearest")
+    return with_advance(ownership, ice, known.get("elevation_m"), advance_px(rules.advance_m, lattice.res_m), edge)
+
+
+def _refined(
+    ownership: Ownership,
+    told: Float32,
+    spread: Float32 | None,
+    area: Float32,
+    known: Mapping[str, Float32],
+    lattice: Lattice,
+    rules: MeasureRules,
+) -> tuple[Float32, tuple[str, ...]]:
+    """The probability after the optional rules, and what they did as flags."""
+    flags: list[str] = []
+    if rules.accumulation and {"ndsi", "elevation_m"} <= known.keys():
+        grown = add_accumulation(
+            told, known["ndsi"], known["elevation_m"], ownership.own >= 0.5, threshold=rules.threshold
+        )
+        told = grown.probability
+        if grown.added.any():
+            flags.append(f"added_accumulation:{int(np.count_nonzero(grown.added))}")
+    if rules.terminus and spread is not None and {"elevation_m"} <= known.keys():
+        features = np.stack([known[name] for name in TERMINUS_FEATURES if name in known])
+        first, second = maps_from_spread(told, spread)
+        settled = refine_terminus(
+            first, second, features, known["elevation_m"], ownership.share > 0, TerminusRules(rules.threshold)
+        )
+        if settled.outcome == "refined":
+            told = settled.probability
+            flags.append(f"settled_terminus:{settled.settled}")
+    if rules.objects is not None and rules.objects.rules:
+        judged = refine_objects(
+            told, ownership.share, ownership.own, area, lattice.res_m, known, rules.objects, rules.threshold
+        )
+        told = judged.probability
+        flags += judged.flags
+    return told, tuple(flags)
+
+
+def _attributes(
+    ice: Float32,
+    area: Float32,
+    known: Mapping[str, Float32],
+    lattice: Lattice,
+    ownership: Ownership,
+    term_type: int | None,
+    rules: MeasureRules,
+) -> Attributes:
+    if not rules.attributes or "elevation_m" not in known:
+        return Attributes()
+    return glacier_attributes(ice, area, known["elevation_m"], lattice, ownership.window, term_type)
+
+
+def _surfaces(
+    ice: Float32,
+    area: Float32,
+    known: Mapping[str, Float32],
+    total_km2: float,
+    lattice: Lattice,
+    ownership: Ownership,
+    rules: MeasureRules,
+) -> tuple[Surfaces | None, dict[str, shapely.Geometry]]:
+    """Areas of the surfaces, and the outline of each."""
+    if not rules.surfaces or not {"green", "red", "nir"} <= known.keys() or not np.isfinite(known["green"]).any():
+        return None, {}
+    cover = divide_surfaces(surfaces_by_rule(known, known.get("slope_deg")), ice, area, total_km2=total_km2)
+    if cover.area_debris_km2 is None:
+        return cover, {}
+    drawn = {
+        name: outline(share, lattice, ownership.window)
+        for name, share in (("clean_ice", cover.clean_ice), ("debris", cover.debris), ("lake", cover.lake))
+        if share.any()
+    }
+    return cover, {name: shape for name, shape in drawn.items() if not shapely.is_empty(shape)}
 
 
 def ice_share(probability: Float32, seen: NDArray[np.bool_], threshold: float) -> Float32:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -13,14 +14,18 @@ from numpy.typing import NDArray
 
 from core.grid import Lattice, PixelWindow, Zone
 from core.inventory import unwrap_longitudes
-from core.measure.glacier import Measurement, MeasureRules, MosaicWindow, measure_glacier
+from core.measure.glacier import Measurement, MosaicWindow, measure_glacier, no_layers
+from core.measure.hypsometry import hypsometry_rows
 from core.measure.outline import tidy
 from core.measure.ownership import ownerships
-from core.release.schema import WITH_AREA, joined_words
+from core.measure.rules import MeasureRules
+from core.release.schema import AREA, FRONT, HYPSOMETRY, OUTLINE, SURFACE, WITH_AREA, joined_words
 from core.tiles import SceneRef
 
 MosaicRead = tuple[MosaicWindow, tuple[SceneRef, ...], tuple[str, ...]]
 ReadMosaic = Callable[[PixelWindow], MosaicRead]
+ReadGround = Callable[[PixelWindow, Collection[str]], Mapping[str, NDArray[np.float32]]]
+Row = dict[str, Any]
 _LON_LAT_DIGITS = 7  # 1 cm: far below a pixel, and the same text on every machine
 
 
@@ -33,6 +38,12 @@ class Origin:
     year: int
 
 
+def no_ground(window: PixelWindow, names: Collection[str]) -> Mapping[str, NDArray[np.float32]]:
+    """For runs that have nothing but the probability."""
+    del window
+    return no_layers(names)
+
+
 def measure_group(
     members: NDArray[np.int64],
     glaciers: pd.DataFrame,
@@ -42,20 +53,28 @@ def measure_group(
     read: ReadMosaic,
     rules: MeasureRules,
     origin: Origin,
-) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
-    """(row of glacier_area, rows of glacier_outline) for each member, in order.
+    ground: ReadGround = no_ground,
+) -> Iterator[dict[str, list[Row]]]:
+    """For each member, in order: table → its rows; one row of glacier_area, any number of the others.
 
     glaciers: inventory rows of the zone, outlines_m: the same outlines projected (see `ZoneOutlines`); read: the
-    mosaic in a window, with the scenes that its `scene` counts and the sensors used there.
+    mosaic in a window, with the scenes that its `scene` counts and the sensors used there; ground: layers in a window.
     """
-    rows = cast("list[dict[str, Any]]", glaciers.iloc[members].to_dict("records"))
+    rows = cast("list[Row]", glaciers.iloc[members].to_dict("records"))
     shares = ownerships(members, outlines_m, tree, lattice, rules.advance_m)
     for inventory, (_, ownership) in zip(rows, shares, strict=True):
         mosaic, scenes, sensors = read(ownership.window)
-        found = measure_glacier(ownership, mosaic, lattice, rules)
+        term_type: int | None = None if pd.isna(inventory["term_type"]) else int(inventory["term_type"])
+        found = measure_glacier(ownership, mosaic, lattice, rules, partial(ground, ownership.window), term_type)
         used = [scenes[k] for k in found.scenes]
         row = area_row(inventory, found, origin, lattice.zone, used, sensors if used else ())
-        yield row, outline_rows(row, found)
+        yield {
+            AREA: [row],
+            OUTLINE: outline_rows(row, found),
+            HYPSOMETRY: hypsometry_rows(row, found.attributes.hypsometry),
+            FRONT: front_rows(row, found, lattice.zone),
+            SURFACE: surface_rows(row, found, lattice.zone),
+        }
 
 
 def area_row(
@@ -68,6 +87,7 @@ def area_row(
 ) -> dict[str, Any]:
     """One row of glacier_area: every column of the schema, None where it was not measured."""
     mapped = to_lon_lat(found.geometry, zone) if found.geometry is not None and zone else None
+    cover, calving = found.cover, found.calving
     areas = (inventory["area_km2"], inventory["geometry_area_km2"])
     return {
         "rgi_id": inventory["rgi_id"],
@@ -81,11 +101,15 @@ def area_row(
         "status_reason": found.reason,
         "area_km2": found.area_km2,
         "area_sigma_km2": found.area_sigma_km2,
+        "area_sigma_boundary_km2": None if found.sigma is None else found.sigma.boundary,
+        "area_sigma_model_km2": None if found.sigma is None else found.sigma.model,
+        "area_sigma_hidden_km2": None if found.sigma is None else found.sigma.hidden,
         "area_expected_km2": found.area_expected_km2,
         "area_inventory_km2": next((a for a in areas if not pd.isna(a)), None),
         "inventory_date": inventory["src_date"],
-        "area_debris_km2": None,
-        "area_clean_ice_km2": None,
+        "area_debris_km2": None if cover is None else cover.area_debris_km2,
+        "area_clean_ice_km2": None if cover is None else cover.area_clean_ice_km2,
+        "area_lake_km2": None if cover is None else cover.area_lake_km2,
         "area_advance_km2": found.area_advance_km2,
         "area_loss_km2": found.area_loss_km2,
         "observed_fraction": found.observed_fraction,
@@ -93,16 +117,19 @@ def area_row(
         "scene_date_max": max((scene.date for scene in scenes), default=None),
         "scenes": joined_words(scene.id for scene in scenes),
         "sensors": joined_words(sensors),
-        "zmin_m": None,
-        "zmax_m": None,
-        "zmed_m": None,
-        "zmean_m": None,
-        "slope_deg": None,
-        "aspect_deg": None,
+        "zmin_m": found.attributes.zmin_m,
+        "zmax_m": found.attributes.zmax_m,
+        "zmed_m": found.attributes.zmed_m,
+        "zmean_m": found.attributes.zmean_m,
+        "slope_deg": found.attributes.slope_deg,
+        "aspect_deg": found.attributes.aspect_deg,
+        "lmax_m": found.attributes.lmax_m,
         "term_type": inventory["term_type"],
-        "termlon": None,
-        "termlat": None,
-        "term_elev_m": None,
+        "termlon": found.attributes.termlon,
+        "termlat": found.attributes.termlat,
+        "term_elev_m": found.attributes.term_elev_m,
+        "front_length_m": None if calving is None else calving.length_m,
+        "front_change_m": None if calving is None else calving.change_m,
         "n_parts": None if mapped is None else int(shapely.get_num_geometries(mapped)),
         "flags": joined_words(found.flags),
         "run_id": origin.run_id,
@@ -111,7 +138,7 @@ def area_row(
     }
 
 
-def outline_rows(row: dict[str, Any], found: Measurement) -> list[dict[str, Any]]:
+def outline_rows(row: Row, found: Measurement) -> list[Row]:
     """The rows of glacier_outline: one per part of a mapped outline; class `glacier`, as no classes are told apart."""
     if found.geometry is None:
         return []
@@ -133,8 +160,52 @@ def outline_rows(row: dict[str, Any], found: Measurement) -> list[dict[str, Any]
     ]
 
 
+def front_rows(row: Row, found: Measurement, zone: Zone) -> list[Row]:
+    """The row of glacier_front of a glacier that ends in water."""
+    if found.calving is None:
+        return []
+    line = zone.unproject(np.array([found.calving.line], dtype=object))[0]
+    return [
+        {
+            **_origin_of(row),
+            "front_length_m": found.calving.length_m,
+            "front_change_m": found.calving.change_m,
+            "water": found.calving.water,
+            "geometry": shapely.transform(line, _continuous),
+        }
+    ]
+
+
+def surface_rows(row: Row, found: Measurement, zone: Zone) -> list[Row]:
+    """The rows of glacier_surface: one per class that occurs."""
+    if found.cover is None:
+        return []
+    areas = {
+        "clean_ice": found.cover.area_clean_ice_km2,
+        "debris": found.cover.area_debris_km2,
+        "lake": found.cover.area_lake_km2,
+    }
+    return [
+        {**_origin_of(row), "class": name, "area_km2": areas[name], "geometry": to_lon_lat(shape, zone)}
+        for name, shape in found.surfaces.items()
+    ]
+
+
+def _origin_of(row: Row) -> Row:
+    return {name: row[name] for name in ("rgi_id", "o1region", "year", "run_id")}
+
+
+def _continuous(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A line across 180° goes on beyond it."""
+    return _rounded(np.column_stack([np.unwrap(xy[:, 0], period=360.0), xy[:, 1]]))
+
+
+def _rounded(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.round(xy, _LON_LAT_DIGITS)
+
+
 def to_lon_lat(geometry: shapely.Geometry, zone: Zone) -> shapely.Geometry:
     """Zone metres → EPSG:4326, continuous longitudes with 7 decimals; rounding may close a gap, so it is tidied."""
     lon_lat = unwrap_longitudes(zone.unproject(np.array([geometry], dtype=object)))
-    rounded = shapely.transform(lon_lat, lambda xy: np.round(xy, _LON_LAT_DIGITS))
+    rounded = shapely.transform(lon_lat, _rounded)
     return tidy(shapely.get_parts(rounded))

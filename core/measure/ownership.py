@@ -1,16 +1,16 @@
 """Ownership: which share of a pixel belongs to which glacier.
 
-Where outlines cover a pixel, it is divided among them in proportion to what each covers; a free pixel within the
-advance distance belongs whole to the glacier of the nearest covered pixel. Shares of one pixel therefore add up to
-one or to nothing, in whichever window they are computed: no ground belongs to two glaciers, and the divides of the
-inventory stay where they are, to a fraction of a pixel.
+Where outlines cover a pixel, it is divided among them in proportion to what each covers. Free ice within the advance
+distance belongs whole to the glacier that a flood along the ground leads there (`core.measure.divides`). Shares of one
+pixel therefore add up to one or to nothing, in whichever window they are computed: no ground belongs to two glaciers,
+and the divides of the inventory stay where they are, to a fraction of a pixel.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
@@ -18,19 +18,25 @@ from numpy.typing import NDArray
 
 from core.coverage import coverage_packed
 from core.grid import Lattice, PixelWindow
+from core.measure.divides import FREE, flood
 
 _BATCH_PX = 1 << 22
+# Shares of a pixel that differ by less are equal: the same pixel must have the same label whatever else is in a batch.
+_EQUAL_SHARES = 1e-5
 
 
 @dataclass(frozen=True)
 class Ownership:
-    """One glacier in its window. own: share of the pixel inside its outline; share: of the pixel that it owns;
-    covered: share inside any outline. All (rows, cols) float32 in [0, 1]."""
+    """One glacier in its window. index: its number among the outlines; own: share of the pixel inside its outline;
+    share: of the pixel that it owns; covered: share inside any outline; all (rows, cols) float32 in [0, 1].
+    label: (rows, cols) int32, number of the outline that has most of the pixel, −1 where there is none."""
 
+    index: int
     window: PixelWindow
     own: NDArray[np.float32]
     share: NDArray[np.float32]
     covered: NDArray[np.float32]
+    label: NDArray[np.int32]
 
 
 def advance_px(advance_m: float, res_m: int) -> int:
@@ -39,7 +45,11 @@ def advance_px(advance_m: float, res_m: int) -> int:
 
 
 def glacier_window(bounds_m: Sequence[float], lattice: Lattice, advance_m: float) -> PixelWindow:
-    """The window in which a glacier is measured: its bounds, every pixel it may own, and all that decides on those."""
+    """The window in which a glacier is measured: its bounds, every pixel it may own, and all that decides on those.
+
+    A pixel that it may own is at most r = `advance_px` rows and columns from its outline, and the flood decides on it
+    by labels, ice and elevations at most r + 1 further: 2 r + 1 in all.
+    """
     xmin, ymin, xmax, ymax = (float(b) for b in bounds_m)
     return lattice.cover((xmin, ymin, xmax, ymax)).pad(2 * advance_px(advance_m, lattice.res_m) + 1)
 
@@ -47,7 +57,7 @@ def glacier_window(bounds_m: Sequence[float], lattice: Lattice, advance_m: float
 def ownerships(
     wanted: NDArray[np.int64], outlines: NDArray[np.object_], tree: shapely.STRtree, lattice: Lattice, advance_m: float
 ) -> Iterator[tuple[int, Ownership]]:
-    """(index, Ownership) of each wanted outline, in order.
+    """(index, Ownership) of each wanted outline, in order: what the outlines say, without any advance.
 
     outlines: all projected outlines of the zone, neighbours from other zones included; their order breaks ties, so it
     must be the same everywhere. tree: over the same outlines. Memory: about 16 bytes per pixel of 4 Mpx, or of the
@@ -77,7 +87,26 @@ def ownerships(
                     neighbour[own], parts[own], shares[own.start - pairs.start : own.stop - pairs.start], strict=True
                 )
             ]
-            yield int(wanted[i]), _divide(int(wanted[i]), mine, windows[i], lattice, advance_m)
+            yield int(wanted[i]), _divide(int(wanted[i]), mine, windows[i])
+
+
+def with_advance(
+    ownership: Ownership,
+    ice: NDArray[np.bool_],
+    elevation_m: NDArray[np.float32] | None,
+    reach_px: int,
+    edge: NDArray[np.bool_] | None = None,
+) -> Ownership:
+    """The same with the free ice that is this glacier's: share 1 there.
+
+    ice, edge, elevation_m: (rows, cols) on the glacier's window, as `core.measure.divides.flood` wants them. reach_px:
+    `advance_px` of the advance that the window was made for, or less.
+    """
+    found = flood(ownership.label, ice, elevation_m, reach_px, edge)
+    if found is ownership.label:
+        return ownership
+    gained = (found == ownership.index) & (ownership.label == FREE)
+    return replace(ownership, share=np.where(gained, np.float32(1), ownership.share))
 
 
 def _batches(cost: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
@@ -100,49 +129,20 @@ class _Cover:
     share: NDArray[np.float32]
 
 
-def _divide(index: int, covers: Sequence[_Cover], window: PixelWindow, lattice: Lattice, advance_m: float) -> Ownership:
+def _divide(index: int, covers: Sequence[_Cover], window: PixelWindow) -> Ownership:
+    """covers: in the order of the outlines, which breaks ties."""
     own = next(c.share for c in covers if c.index == index)
-    covered, strongest = own.copy(), own > 0
-    for other in covers:
-        if other.index != index and not other.part.empty:
-            here = other.part.slices(window)
-            covered[here] += other.share
-            strongest[here] &= (own[here] > other.share) if other.index < index else (own[here] >= other.share)
+    covered, most = np.zeros_like(own), np.zeros_like(own)
+    label = np.full(own.shape, FREE, dtype=np.int32)
+    for cover in covers:
+        if cover.part.empty:
+            continue
+        here = cover.part.slices(window)
+        covered[here] += cover.share
+        wins = cover.share > most[here] + np.float32(_EQUAL_SHARES)
+        wins |= (label[here] == FREE) & (cover.share > 0)
+        np.copyto(label[here], cover.index, where=wins)
+        np.copyto(most[here], cover.share, where=wins)
     share = np.zeros_like(own)
     np.divide(own, covered, out=share, where=covered > 0)
-    reach = advance_px(advance_m, lattice.res_m)
-    if reach:
-        _advance(share, covered > 0, strongest, reach)
-    return Ownership(window, own, share, np.minimum(covered, 1.0))
-
-
-def _advance(share: NDArray[np.float32], taken: NDArray[np.bool_], mine: NDArray[np.bool_], reach: int) -> None:
-    """Give each free pixel within `reach` to the glacier of the nearest taken pixel; sets share to 1 where it is mine.
-
-    Offsets are tried from near to far in a fixed order, so a tie falls the same way in every window.
-    """
-    rows, cols = share.shape
-    span = np.arange(-reach, reach + 1)
-    dr, dc = (a.ravel() for a in np.meshgrid(span, span, indexing="ij"))
-    square = dr * dr + dc * dc
-    order = np.lexsort((dc, dr, square))
-    order = order[(square[order] > 0) & (square[order] <= reach * reach)]
-    # Only pixels near mine can become mine; the rest of the window is somebody else's business.
-    near = np.zeros_like(mine)
-    for k in order:
-        r, c = int(dr[k]), int(dc[k])
-        near[max(0, -r) : rows - max(0, r), max(0, -c) : cols - max(0, c)] |= mine[
-            max(0, r) : rows + min(0, r), max(0, c) : cols + min(0, c)
-        ]
-    row, col = np.nonzero(near & ~taken)
-    for k in order:
-        r, c = row + dr[k], col + dc[k]
-        inside = (r >= 0) & (r < rows) & (c >= 0) & (c < cols)
-        hit = np.zeros(len(row), dtype=bool)
-        hit[inside] = taken[r[inside], c[inside]]
-        won = np.zeros(len(row), dtype=bool)
-        won[hit] = mine[r[hit], c[hit]]
-        share[row[won], col[won]] = 1.0
-        row, col = row[~hit], col[~hit]
-        if not len(row):
-            return
+    return Ownership(index, window, own, share, np.minimum(covered, 1.0), label)

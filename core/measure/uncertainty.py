@@ -1,11 +1,13 @@
 """Uncertainty of a glacier's area: three independent parts, each a standard deviation in km².
 
-boundary: where exactly the line between ice and ground runs, `boundary_px` pixels along the outline (½ after Paul et al.
-2013, 10.3189/2013AoG63A296, and 2017, 10.1016/j.rse.2017.08.038). Divides are left out: their place is the inventory's
-and no finding of the map. model: whether what was called ice is ice. Errors of pixels are alike over `correlation_m`
-metres, so the sum of their variances, Σ p(1 − p) a², is far too small, and their full correlation, Σ √(p(1 − p)) a, the
-bound; where a model has votes, what they differ by is taken as alike over the whole glacier, because it is a property
-of the model and not of the place. hidden: what was not observed.
+boundary: where exactly the line between ice and ground runs, `boundary_px` pixels along the outline (½ after Paul et
+al. 2013, 10.3189/2013AoG63A296, and 2017, 10.1016/j.rse.2017.08.038). Divides are left out: their place is the
+inventory's and no finding of the map.
+model: whether what was called ice is ice. Errors of pixels are alike over `correlation_m` metres, so the sum of their
+variances, Σ p(1 − p) a², is far too small, and their full correlation, Σ √(p(1 − p)) a, the bound; where a model has
+votes, what they differ by is taken as alike over the whole glacier, because it is a property of the model and not of
+the place.
+hidden: what was not observed.
 
 Regions: boundaries and hidden parts of different glaciers are independent, the model is the same in all of them, so its
 parts add up (`core.release.region_area`).

@@ -4,7 +4,7 @@ One small protocol (`Model`), one registry (`build_model`). A model says which s
 windows are; it knows nothing of blocks, zones or stores.
 """
 
-from core.models.protocol import Inputs, Model, ModelSpec, Need, OnDevice, Voting, has_spread
+from core.models.protocol import Calibrated, Inputs, Model, ModelSpec, Need, OnDevice, Voting, has_spread
 from core.models.registry import build_model
 
-__all__ = ["Inputs", "Model", "ModelSpec", "Need", "OnDevice", "Voting", "build_model", "has_spread"]
+__all__ = ["Calibrated", "Inputs", "Model", "ModelSpec", "Need", "OnDevice", "Voting", "build_model", "has_spread"]

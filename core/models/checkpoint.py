@@ -26,6 +26,7 @@ MODEL, WEIGHTS = "model.json", "model.safetensors"
 FORMAT, VERSION = "icefleet-model", 1
 SHIPPED = Path(__file__).parent / "checkpoints"
 _TRAIN_AGAIN = "save it again with `icefleet train`, or take the file from its source once more"
+AREA_KEYS = {"boundary_px", "correlation_m"}
 _KEYS = ("net", "scheme", "classes", "groups", "anchors", "window_px", "stride_px", "calibration", "regions", "place")
 _DTYPES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 
@@ -33,10 +34,12 @@ _DTYPES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2
 @dataclass(frozen=True)
 class Calibration:
     """temperature: logits are divided by it. confidence: 100 numbers, what share of the pixels in each bin of
-    1 − entropy was right; empty if it was never measured."""
+    1 − entropy was right; empty if it was never measured. area: `boundary_px` and `correlation_m` with which intervals
+    of areas held on known ones (`core.measure.uncertainty`); empty if areas were never compared."""
 
     temperature: float = 1.0
     confidence: tuple[float, ...] = ()
+    area: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Card:
     anchors: tuple[str, ...]
     window_px: int
     stride_px: int
-    calibration: Calibration = Calibration()
+    calibration: Calibration = field(default_factory=Calibration)
     regions: tuple[str, ...] = ()
     place: tuple[float, ...] = ()
     res_m: tuple[float, ...] = ()
@@ -86,6 +89,8 @@ class Card:
             "calibration": {
                 "temperature": self.calibration.temperature,
                 "confidence": list(self.calibration.confidence),
+                # Absent rather than empty, so that cards from before keep their digest.
+                **({"area": dict(self.calibration.area)} if self.calibration.area else {}),
             },
             "regions": list(self.regions),
             "place": list(self.place),
@@ -265,7 +270,9 @@ def _card(record: Mapping[str, Any], where: str) -> Card:
             window_px=int(record["window_px"]),
             stride_px=int(record["stride_px"]),
             calibration=Calibration(
-                float(calibration["temperature"]), tuple(float(c) for c in calibration["confidence"])
+                float(calibration["temperature"]),
+                tuple(float(c) for c in calibration["confidence"]),
+                {str(name): float(value) for name, value in calibration.get("area", {}).items()},
             ),
             regions=tuple(map(str, record["regions"])),
             place=tuple(float(p) for p in record["place"]),
@@ -307,6 +314,9 @@ def _check_card(card: Card, where: str) -> None:
         raise ConfigError(
             where, found=f"{len(card.calibration.confidence)} bins of confidence", expected="100, or none"
         )
+    area = card.calibration.area
+    if area and (set(area) != AREA_KEYS or min(area.values()) < 0):
+        raise ConfigError(where, found=f"calibration.area {dict(area)}", expected=f"{sorted(AREA_KEYS)}, none negative")
 
 
 def _digest(record: Mapping[str, Any]) -> str:

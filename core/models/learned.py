@@ -9,6 +9,7 @@ named in a plan; torch is loaded by the first window that is mapped.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
@@ -95,6 +96,11 @@ class Learned:
     def simulated(self) -> bool:
         """Whether a member was trained on simulated data."""
         return any(checkpoint.card.simulated for checkpoint in self.checkpoints)
+
+    @property
+    def area_calibration(self) -> Mapping[str, float]:
+        """Of the first member; empty for an ensemble, whose intervals are others."""
+        return self.checkpoints[0].card.calibration.area if len(self.checkpoints) == 1 else {}
 
     def weights(self) -> Float32:
         return gaussian_weights(self.checkpoints[0].card.window_px)

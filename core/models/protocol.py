@@ -73,6 +73,16 @@ class Voting(Protocol):
         ...
 
 
+@runtime_checkable
+class Calibrated(Protocol):
+    """What a model says besides whose areas were compared with known ones."""
+
+    @property
+    def area_calibration(self) -> Mapping[str, float]:
+        """`boundary_px` and `correlation_m` of `core.measure.uncertainty`; empty where nothing was compared."""
+        ...
+
+
 def has_spread(model: object) -> bool:
     """Whether a model has votes that can differ."""
     return isinstance(model, Voting) and model.votes > 1

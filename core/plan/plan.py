@@ -76,15 +76,16 @@ def make_plan(glaciers: gpd.GeoDataFrame, config: Config, model: ModelSpec) -> P
 
     Raises ConfigError if no glacier can be mapped, or if ice could advance beyond what is mapped.
     """
-    if config.measure.advance_m > config.grid.buffer_m:
+    if config.advance_m > config.grid.buffer_m:
         raise ConfigError(
             "measure.advance_m",
-            found=f"{config.measure.advance_m:g} m",
+            found=f"{config.advance_m:g} m",
             expected=f"at most grid.buffer_m = {config.grid.buffer_m:g} m, which is all that is mapped",
         )
     if not glaciers["problem"].isna().any():
         raise ConfigError("inventory", found="no glacier with a usable outline", fix="see the inventory report")
-    near_m = 2 * config.measure.advance_m + 4 * config.grid.res_m
+    # The flood counts steps in eight directions: what decides may lie 2√2 times the advance away.
+    near_m = 3 * config.advance_m + 4 * config.grid.res_m
     zones = zone_outlines(glaciers, near_m)
     margin_px = _interpolation_px(config, model)
     blocks: list[BlockUnit] = []
@@ -189,7 +190,7 @@ def _groups(
     rows = np.flatnonzero(outlines.home)
     table = outlines.glaciers.iloc[rows]
     bounds = shapely.bounds(outlines.outline_m[rows])
-    advance = config.measure.advance_m
+    advance = config.advance_m
     pixels = np.array([glacier_window(b, lattice, advance).size for b in bounds], dtype=np.int64)
     curve = hilbert(table["cenlon"].to_numpy(float), table["cenlat"].to_numpy(float))
     regions = table["o1region"].to_numpy(dtype=str)

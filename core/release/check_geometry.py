@@ -23,22 +23,20 @@ from core.release.table import bbox_array
 
 AREA_TOLERANCE = 0.02
 SMALL_BODY_PX = 4
-_POLYGONAL = (3, 6)
+POLYGONAL = (int(shapely.GeometryType.POLYGON), int(shapely.GeometryType.MULTIPOLYGON))
+LINEAR = (int(shapely.GeometryType.LINESTRING), int(shapely.GeometryType.MULTILINESTRING))
 _BOX_TOLERANCE_DEG = 1e-9
 
 
 def check_shapes(
-    key: str, table: pa.Table, shapes: NDArray[np.object_], res_m: float, hidden_km2: NDArray[np.float64]
+    key: str, table: pa.Table, shapes: NDArray[np.object_], kinds: tuple[int, ...] = POLYGONAL
 ) -> Iterator[Finding]:
-    """Type, validity, range, the bbox column, and area_km2 against the area of the geometry.
-
-    hidden_km2: per row, the part of the inventory's outline that was not observed.
-    Rows without an area (not_observed, quarantined) carry the inventory's outline, whose area is not theirs.
-    """
+    """Type, validity, range and the bbox column. kinds: type ids that the table may hold."""
     ids = np.asarray(table.column("rgi_id").to_pylist(), dtype=object)
     there = ~shapely.is_missing(shapes)
-    wrong_type = there & ~np.isin(shapely.get_type_id(shapes), _POLYGONAL)
-    yield from about("geometry-type", key, ids[wrong_type], "geometry is no polygon or multipolygon")
+    wrong_type = there & ~np.isin(shapely.get_type_id(shapes), kinds)
+    names = " or ".join(shapely.GeometryType(kind).name.lower() for kind in kinds)
+    yield from about("geometry-type", key, ids[wrong_type], f"geometry is no {names}")
     yield from about("geometry-valid", key, ids[there & shapely.is_empty(shapes)], "geometry is empty, expected null")
     invalid = there & ~shapely.is_valid(shapes)
     reasons = "; ".join(str(r) for r in shapely.is_valid_reason(shapes[invalid][:1]))
@@ -48,7 +46,29 @@ def check_shapes(
     yield from about("geometry-bounds", key, ids[beyond], "geometry reaches beyond ±180° or ±90°; split it")
     near = np.isclose(bbox_array(table), bounds, rtol=0, atol=_BOX_TOLERANCE_DEG, equal_nan=True).all(axis=1)
     yield from about("bbox", key, ids[~near], "bbox is not the bounds of the geometry")
-    yield from _check_area(key, table, without(shapes, invalid | beyond), ids, res_m, hidden_km2)
+
+
+def check_areas(
+    key: str, table: pa.Table, shapes: NDArray[np.object_], res_m: float, hidden_km2: NDArray[np.float64]
+) -> Iterator[Finding]:
+    """area_km2 against the area of the geometry.
+
+    hidden_km2: per row, the part of the inventory's outline that was not observed.
+    Rows without an area (not_observed, quarantined) carry the inventory's outline, whose area is not theirs. Invalid
+    geometries and those out of range are left out, they are findings already.
+    """
+    ids = np.asarray(table.column("rgi_id").to_pylist(), dtype=object)
+    stated = np.asarray(table.column("area_km2").to_numpy(), dtype=float)
+    unusable = np.isnan(stated) | ~shapely.is_valid(shapes) | out_of_range(shapely.bounds(shapes))
+    shapes = without(shapes, unusable)
+    drawn = area_km2(shapes)
+    allowed = AREA_TOLERANCE * np.abs(stated) + hidden_km2 + SMALL_BODY_PX * res_m**2 / 1e6
+    suspects = np.flatnonzero(np.abs(drawn - stated) > allowed)
+    allowed[suspects] += perimeter_km(shapes[suspects]) * res_m / 4e3
+    off = suspects[np.abs(drawn - stated)[suspects] > allowed[suspects]]
+    for i in off[:1]:
+        message = f"area_km2 is {stated[i]:.4f}, its geometry has {drawn[i]:.4f} km² (± {allowed[i]:.4f})"
+        yield from about("area-geometry", key, [ids[i], *ids[off[1:]]], message)
 
 
 def overlapping_pairs(
@@ -95,23 +115,3 @@ def without(shapes: NDArray[np.object_], rows: NDArray[np.bool_]) -> NDArray[np.
     copy = shapes.copy()
     copy[rows] = None
     return copy
-
-
-def _check_area(
-    key: str,
-    table: pa.Table,
-    shapes: NDArray[np.object_],
-    ids: NDArray[np.object_],
-    res_m: float,
-    hidden_km2: NDArray[np.float64],
-) -> Iterator[Finding]:
-    stated = np.asarray(table.column("area_km2").to_numpy(), dtype=float)
-    shapes = without(shapes, np.isnan(stated))
-    drawn = area_km2(shapes)
-    allowed = AREA_TOLERANCE * np.abs(stated) + hidden_km2 + SMALL_BODY_PX * res_m**2 / 1e6
-    suspects = np.flatnonzero(np.abs(drawn - stated) > allowed)
-    allowed[suspects] += perimeter_km(shapes[suspects]) * res_m / 4e3
-    off = suspects[np.abs(drawn - stated)[suspects] > allowed[suspects]]
-    for i in off[:1]:
-        message = f"area_km2 is {stated[i]:.4f}, its geometry has {drawn[i]:.4f} km² (± {allowed[i]:.4f})"
-        yield from about("area-geometry", key, [ids[i], *ids[off[1:]]], message)

@@ -1,8 +1,8 @@
 """GeoParquet: a table → the bytes of one GeoParquet 1.1 file.
 
 WKB, ZSTD, EPSG:4326 with longitude first, a covering bbox and no pandas metadata. Rows lie along the Hilbert curve
-of the whole world (`geopandas.GeoSeries.hilbert_distance` with total_bounds −180, −90, 180, 90; then rgi_id, then
-part; rows without geometry last), so that row groups are compact and the bytes do not depend on the order in which
+of the whole world (`geopandas.GeoSeries.hilbert_distance` with total_bounds −180, −90, 180, 90; then rgi_id, part and
+class; rows without geometry last), so that row groups are compact and the bytes do not depend on the order in which
 glaciers were measured. Same table and same pyarrow → same bytes. There is no file for an empty table: one file
 without a bbox makes dask-geopandas drop the spatial partitions of a whole folder.
 Specification: https://geoparquet.org/releases/v1.1.0/
@@ -70,7 +70,7 @@ def to_geoparquet(table: pa.Table, row_group_rows: int = ROW_GROUP_ROWS) -> byte
 
 
 def geo_metadata(table: pa.Table) -> dict[str, Any]:
-    """The `geo` value of the file's footer. Orientation is named only where every ring has it."""
+    """The `geo` value of the file's footer. Orientation is named only where every ring has it; lines have none."""
     shapes = geometries(table)
     shapes = shapes[~shapely.is_missing(shapes)]
     column: dict[str, Any] = {
@@ -104,8 +104,8 @@ def is_oriented(shapes: NDArray[np.object_]) -> bool:
 
 
 def hilbert_order(table: pa.Table) -> NDArray[np.int64]:
-    """Row numbers by Hilbert distance, then rgi_id, then part if there is one."""
-    ties = [name for name in ("rgi_id", "part") if name in table.column_names]
+    """Row numbers by Hilbert distance, then rgi_id, part and class where there are such columns."""
+    ties = [name for name in ("rgi_id", "part", "class") if name in table.column_names]
     keys = pa.table({"hilbert": hilbert_keys(table), **{name: table.column(name) for name in ties}})
     order = pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in keys.column_names])
     return np.asarray(order, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Measures: area and length of longitude–latitude geometries on the WGS84 ellipsoid, vectorised.
+"""Measures: areas and lengths of longitude–latitude geometries on the WGS84 ellipsoid, vectorised.
 
 An independent second opinion for `verify`: it shares no code with the sums of pixel areas that it checks.
 """
@@ -33,15 +33,25 @@ def perimeter_km(shapes: NDArray[np.object_]) -> NDArray[np.float64]:
     """Geodesic length of all rings, km, holes and seams at the antimeridian included; 0 for None."""
     polygons, owner = shapely.get_parts(shapes, return_index=True)  # get_rings finds nothing in a multipolygon
     rings, polygon = shapely.get_rings(polygons, return_index=True)
-    total = np.zeros(len(shapes))
-    if rings.size == 0:
+    return _summed_km(np.asarray(rings, dtype=object), owner[polygon], len(shapes))
+
+
+def length_km(shapes: NDArray[np.object_]) -> NDArray[np.float64]:
+    """Geodesic length of (multi)lines, km; 0 for None."""
+    lines, owner = shapely.get_parts(shapes, return_index=True)
+    return _summed_km(np.asarray(lines, dtype=object), owner, len(shapes))
+
+
+def _summed_km(lines: NDArray[np.object_], owner: NDArray[np.intp], n: int) -> NDArray[np.float64]:
+    """(n,) geodesic length of the lines of each owner."""
+    total = np.zeros(n)
+    xy, line = shapely.get_coordinates(lines, return_index=True)
+    if len(xy) == 0:
         return total
-    part = owner[polygon]
-    xy, ring = shapely.get_coordinates(rings, return_index=True)
-    along = ring[1:] == ring[:-1]
+    along = line[1:] == line[:-1]
     start, end = xy[:-1][along], xy[1:][along]
     _, _, metres = Geod(ellps="WGS84").inv(start[:, 0], start[:, 1], end[:, 0], end[:, 1])
-    np.add.at(total, part[ring[:-1][along]], np.asarray(metres) / 1e3)
+    np.add.at(total, owner[line[:-1][along]], np.asarray(metres) / 1e3)
     return total
 
 

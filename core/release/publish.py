@@ -2,13 +2,14 @@
 
 Same tables, same bytes, whoever writes them and how often. A region is written by one writer at a time, regions are
 independent, and only `finish_release` makes them a release. Another run's release is never overwritten.
+Tables with a geometry are GeoParquet along the Hilbert curve; hypsometry and region_area are plain Parquet.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,10 @@ import pyarrow.parquet as pq
 from core.errors import ConfigError
 from core.layout import ReleaseLayout
 from core.objects import Objects, join_url
-from core.release.extent import extent_of
+from core.release.extent import Extent, extent_of
 from core.release.geoparquet import ROW_GROUP_ROWS, hilbert_order, take_rows, to_geoparquet
 from core.release.manifest import Provenance, ReleaseFile, build_manifest, claim, json_bytes, put_file
-from core.release.schema import AREA, OUTLINE, REGION_AREA, REGIONAL, SCHEMAS
+from core.release.schema import AREA, HYPSOMETRY, REGION_AREA, REGION_TABLES, REGIONAL, SCHEMAS
 from core.release.stac import stac_documents
 from core.release.table import conform, geometries
 
@@ -35,31 +36,29 @@ def write_region(
     release: Objects,
     layout: ReleaseLayout,
     region: str,
-    area: pa.Table,
-    outline: pa.Table,
+    tables: Mapping[str, pa.Table],
     max_rows: int = MAX_ROWS_PER_FILE,
 ) -> list[ReleaseFile]:
-    """Write both tables of a region, in several parts above `max_rows`; no file for an empty outline table.
+    """Write the tables of a region, those with a geometry in several parts above `max_rows`.
 
+    tables: by name (`REGION_TABLES`); glacier_area is required, another may be left out or empty and then has no file.
     Removes parts of an earlier attempt that are not written again, and takes back the manifest of the same run
-    before it changes a file that the manifest describes. Raises ConfigError for rows of another region, year or run
-    and if another run is published here.
+    before it changes a file that the manifest describes. Raises ConfigError for rows of another region, year or run,
+    for an unknown table, and if another run is published here.
     """
-    run_id = _one_origin(layout, region, area, outline)
+    run_id = _one_origin(layout, region, tables)
     manifest = claim(release, layout, run_id)
     published = {str(f.get("key")): f.get("sha256") for f in (manifest or {}).get("files", [])}
     files: list[ReleaseFile] = []
-    for name, table in ((AREA, conform(area, SCHEMAS[AREA])), (OUTLINE, conform(outline, SCHEMAS[OUTLINE]))):
-        order = hilbert_order(table)
+    for name in REGION_TABLES:
+        table = conform(tables[name], SCHEMAS[name]) if name in tables else SCHEMAS[name].empty_table()
         kept = set()
-        for part, chosen in enumerate(np.array_split(order, -(-len(order) // max_rows)) if len(order) else []):
-            rows = take_rows(table, chosen)
-            data, key = to_geoparquet(rows), layout.part(name, region, part)
+        for part, (data, rows, box) in enumerate(_files(name, table, max_rows)):
+            key = layout.part(name, region, part)
             if published and published.get(key) != hashlib.sha256(data).hexdigest():
                 release.delete(layout.manifest)
                 published = {}
-            box = extent_of(geometries(rows))
-            files.append(put_file(release, key, data, rows=rows.num_rows, table=name, region=region, bbox=box))
+            files.append(put_file(release, key, data, rows=rows, table=name, region=region, bbox=box))
             kept.add(key)
         folder = layout.part(name, region).rsplit("/", 1)[0]
         for key, _ in release.list(folder):
@@ -89,7 +88,7 @@ def finish_release(
     regional = regional.take(pc.sort_indices(names, [("o1region", "ascending"), ("o2region", "ascending")]))
     year = layout_year(layout)
     build_manifest(year, files, provenance)  # complete and clean, before anything is written
-    data = region_area_bytes(regional)
+    data = plain_parquet(regional)
     tables = [*files, put_file(release, layout.region_area, data, rows=regional.num_rows, table=REGIONAL)]
     documents = stac_documents(layout, year, tables, regional, provenance)
     everything = tables + [put_file(release, key, json_bytes(doc)) for key, doc in documents.items()]
@@ -99,10 +98,10 @@ def finish_release(
     return manifest
 
 
-def region_area_bytes(regional: pa.Table) -> bytes:
-    """region_area.parquet: a plain Parquet file, because it has no geometry."""
+def plain_parquet(table: pa.Table) -> bytes:
+    """A Parquet file of a table without geometry, in the order of its rows."""
     sink = io.BytesIO()
-    pq.write_table(regional, sink, compression="zstd")
+    pq.write_table(table.combine_chunks(), sink, compression="zstd")
     return sink.getvalue()
 
 
@@ -111,12 +110,33 @@ def layout_year(layout: ReleaseLayout) -> int:
     return int(layout.root.rpartition("=")[2])
 
 
-def _one_origin(layout: ReleaseLayout, region: str, area: pa.Table, outline: pa.Table) -> str:
-    """The run of all rows, after checking region and year."""
-    if area.num_rows == 0:
+def _files(name: str, table: pa.Table, max_rows: int) -> Iterator[tuple[bytes, int, Extent | None]]:
+    """(bytes, rows, extent) of each file of a table; none for an empty one.
+
+    Hypsometry is one file a region: there are no boxes to skip it by, and its rows take a few bytes each.
+    """
+    if table.num_rows == 0:
+        return
+    if name == HYPSOMETRY:
+        yield plain_parquet(table.sort_by([("rgi_id", "ascending"), ("band_m", "ascending")])), table.num_rows, None
+        return
+    order = hilbert_order(table)
+    for chosen in np.array_split(order, -(-len(order) // max_rows)):
+        rows = take_rows(table, chosen)
+        yield to_geoparquet(rows), rows.num_rows, extent_of(geometries(rows))
+
+
+def _one_origin(layout: ReleaseLayout, region: str, tables: Mapping[str, pa.Table]) -> str:
+    """The run of all rows, after checking names, region and year."""
+    unknown = sorted(tables.keys() - set(REGION_TABLES))
+    if unknown:
+        expected = f"some of {', '.join(REGION_TABLES)}"
+        raise ConfigError(f"tables of region {region}", found=", ".join(unknown), expected=expected)
+    area = tables.get(AREA)
+    if area is None or area.num_rows == 0:
         raise ConfigError(f"glacier_area of region {region}", found="no rows", fix="publish regions with glaciers only")
     wanted = {"o1region": region, "year": layout_year(layout), "run_id": area.column("run_id")[0].as_py()}
-    for name, table in ((AREA, area), (OUTLINE, outline)):
+    for name, table in tables.items():
         for column, value in wanted.items():
             found = pc.unique(table.column(column)).to_pylist()
             if found not in ([], [value]):

@@ -12,12 +12,14 @@ import pandas as pd
 import pyarrow as pa
 
 from core.errors import ConfigError
-from core.release.schema import BELOW_MINIMUM, MEASURED, NOT_OBSERVED, QUARANTINED, REGION_AREA, WITH_AREA
+from core.release.schema import BELOW_MINIMUM, MEASURED, NOT_OBSERVED, QUARANTINED, REGION_AREA, SIGMA_PARTS, WITH_AREA
 from core.release.table import table_from_rows
 
-# Independent errors would shrink a region's uncertainty to nothing by 1/√n, although every outline of a region shares
-# its sensor, its season and its interpreter.
-SIGMA_MODEL = "boundaries fully correlated within a region: sum of sigmas (upper bound)"
+# Which side of an edge pixel a boundary takes and what cloud hides are new chances for every glacier. What a model
+# takes for ice is not: were it independent too, it would vanish from a region by 1/√n.
+SIGMA_MODEL = (
+    "boundaries and hidden parts independent between glaciers, errors of the model fully correlated within the region"
+)
 _COLUMNS = [
     "o1region",
     "o2region",
@@ -25,6 +27,8 @@ _COLUMNS = [
     "status",
     "area_km2",
     "area_sigma_km2",
+    *SIGMA_PARTS,
+    "area_debris_km2",
     "area_inventory_km2",
     "observed_fraction",
     "run_id",
@@ -54,6 +58,7 @@ def _total(o1region: str, o2region: str | None, rows: pd.DataFrame) -> dict[str,
     counted = rows[rows["status"].isin(WITH_AREA)]
     known = rows["area_inventory_km2"].fillna(0.0)
     inventory = math.fsum(known)
+    debris = counted["area_debris_km2"].dropna()
     seen = math.fsum(known * rows["observed_fraction"].fillna(0.0))
     return {
         "o1region": o1region,
@@ -65,10 +70,19 @@ def _total(o1region: str, o2region: str | None, rows: pd.DataFrame) -> dict[str,
         "n_not_observed": int((rows["status"] == NOT_OBSERVED).sum()),
         "n_quarantined": int((rows["status"] == QUARANTINED).sum()),
         "area_km2": math.fsum(counted["area_km2"].fillna(0.0)),
-        "area_sigma_km2": math.fsum(counted["area_sigma_km2"].fillna(0.0)),
+        "area_sigma_km2": _sigma(counted),
         "sigma_model": SIGMA_MODEL,
+        "area_debris_km2": math.fsum(debris) if len(debris) else None,
         "area_inventory_km2": inventory,
         "area_inventory_measured_km2": math.fsum(known[counted.index]),
         "observed_fraction": seen / inventory if inventory > 0 else 0.0,
         "run_id": str(rows["run_id"].iloc[0]),
     }
+
+
+def _sigma(rows: pd.DataFrame) -> float:
+    """Root of Σ boundary² + Σ hidden² + (Σ model)²; a glacier whose parts are unknown errs by the model: the bound."""
+    unknown = rows[list(SIGMA_PARTS)].isna().all(axis=1)
+    boundary, model, hidden = (rows[name].fillna(0.0) for name in SIGMA_PARTS)
+    together = math.fsum(model.where(~unknown, rows["area_sigma_km2"].fillna(0.0)))
+    return math.sqrt(math.fsum([*boundary**2, *hidden**2, together**2]))

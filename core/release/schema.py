@@ -13,7 +13,12 @@ import pyarrow as pa
 
 AREA = "glacier_area"
 OUTLINE = "glacier_outline"
+HYPSOMETRY = "hypsometry"
+FRONT = "glacier_front"
+SURFACE = "glacier_surface"
 REGIONAL = "region_area"
+# Tables in a folder per region: every release has the first, the others where there is something to say.
+REGION_TABLES = (AREA, OUTLINE, HYPSOMETRY, FRONT, SURFACE)
 
 MEASURED = "measured"
 NOT_OBSERVED = "not_observed"
@@ -21,7 +26,13 @@ BELOW_MINIMUM = "below_minimum"
 QUARANTINED = "quarantined"
 STATUSES = (MEASURED, NOT_OBSERVED, BELOW_MINIMUM, QUARANTINED)
 WITH_AREA = (MEASURED, BELOW_MINIMUM)
-CLASSES = ("glacier", "clean_ice", "debris", "lake")
+SURFACES = ("clean_ice", "debris", "lake")
+SURFACE_AREAS = tuple(f"area_{name}_km2" for name in SURFACES)
+SIGMA_PARTS = ("area_sigma_boundary_km2", "area_sigma_model_km2", "area_sigma_hidden_km2")
+CLASSES = ("glacier", *SURFACES)
+WATERS = ("sea", "lake")
+BAND_M = 50
+THOUSANDTHS = 1000
 WORD_SEPARATOR = ";"
 
 BBOX = pa.struct([pa.field(name, pa.float64(), nullable=False) for name in ("xmin", "ymin", "xmax", "ymax")])
@@ -36,6 +47,7 @@ def _required(name: str, kind: pa.DataType, description: str, unit: str = "") ->
 
 
 _TEXT, _REAL, _INT, _DATE = pa.string(), pa.float64(), pa.int32(), pa.date32()
+_FRONT_CHANGE = "mean advance of the front over that of the inventory's outline; negative is retreat, null without both"
 
 GLACIER_AREA = pa.schema(
     [
@@ -49,12 +61,16 @@ GLACIER_AREA = pa.schema(
         _required("status", _TEXT, f"{' | '.join(STATUSES)}"),
         _field("status_reason", _TEXT, "why the glacier is not measured; never null for not_observed and quarantined"),
         _field("area_km2", _REAL, "mapped area on the ellipsoid; null where not measured", "km²"),
-        _field("area_sigma_km2", _REAL, "standard uncertainty of area_km2", "km²"),
+        _field("area_sigma_km2", _REAL, "standard uncertainty of area_km2: root of the squares of its parts", "km²"),
+        _field("area_sigma_boundary_km2", _REAL, "its part from where exactly the outline runs, divides apart", "km²"),
+        _field("area_sigma_model_km2", _REAL, "its part from whether what was mapped as ice is ice", "km²"),
+        _field("area_sigma_hidden_km2", _REAL, "its part from what was not observed", "km²"),
         _field("area_expected_km2", _REAL, "sum of probability × pixel area", "km²"),
         _field("area_inventory_km2", _REAL, "area of the inventory's outline; null if it states and draws none", "km²"),
         _field("inventory_date", _DATE, "source date of the inventory's outline"),
-        _field("area_debris_km2", _REAL, "debris-covered part of area_km2", "km²"),
-        _field("area_clean_ice_km2", _REAL, "clean-ice part of area_km2", "km²"),
+        _field("area_debris_km2", _REAL, "part of area_km2 that is covered by debris", "km²"),
+        _field("area_clean_ice_km2", _REAL, "part of area_km2 that is clean ice or snow", "km²"),
+        _field("area_lake_km2", _REAL, "part of area_km2 that is water on the glacier", "km²"),
         _field("area_advance_km2", _REAL, "part of area_km2 outside the inventory's outline", "km²"),
         _field("area_loss_km2", _REAL, "part of the inventory's outline that is not glacier any more", "km²"),
         _field("observed_fraction", _REAL, "share of the inventory's outline that was observed", "1"),
@@ -68,10 +84,13 @@ GLACIER_AREA = pa.schema(
         _field("zmean_m", _REAL, "mean elevation", "m"),
         _field("slope_deg", _REAL, "mean slope", "degree"),
         _field("aspect_deg", _REAL, "mean aspect, clockwise from north", "degree"),
+        _field("lmax_m", _REAL, "longest way on the ice from the terminus; an estimate on pixels", "m"),
         _field("term_type", _INT, "terminus type of RGI 7: 0 land, 1 marine, 2 lake, 3 shelf; null not assigned"),
         _field("termlon", _REAL, "longitude of the terminus", "degree"),
         _field("termlat", _REAL, "latitude of the terminus", "degree"),
         _field("term_elev_m", _REAL, "elevation of the terminus", "m"),
+        _field("front_length_m", _REAL, "length of the calving front; null for a glacier that ends on land", "m"),
+        _field("front_change_m", _REAL, _FRONT_CHANGE, "m"),
         _field("n_parts", _INT, "polygons of the mapped outline"),
         _required("flags", _TEXT, f"quality flags, sorted, joined by {WORD_SEPARATOR!r}; empty without any"),
         _required("run_id", _TEXT, "run that made the row"),
@@ -94,10 +113,48 @@ GLACIER_OUTLINE = pa.schema(
         _required("o1region", _TEXT, "RGI first-order region, two digits"),
         _required("year", _INT, "year that the row describes"),
         _required("part", _INT, "number of the part within the glacier, from 0"),
-        _required("class", _TEXT, f"{' | '.join(CLASSES)}; glacier where ice and debris are not told apart"),
+        _required("class", _TEXT, f"{' | '.join(CLASSES)}; glacier for parts of the whole outline"),
         _required("area_km2", _REAL, "area of the part on the ellipsoid", "km²"),
         _required("run_id", _TEXT, "run that made the row"),
         _required("geometry", pa.binary(), "polygon, WKB, longitude and latitude"),
+        _required("bbox", BBOX, "planar bounds of the geometry", "degree"),
+    ]
+)
+
+HYPSOMETRY_BANDS = pa.schema(
+    [
+        _required("rgi_id", _TEXT, "glacier that the band belongs to"),
+        _required("o1region", _TEXT, "RGI first-order region, two digits"),
+        _required("year", _INT, "year that the row describes"),
+        _required("band_m", _INT, f"lower edge of the band, a multiple of {BAND_M}", "m"),
+        _required("thousandths", _INT, f"share of the glacier's area in the band; a glacier's add up to {THOUSANDTHS}"),
+        _required("run_id", _TEXT, "run that made the row"),
+    ]
+)
+
+GLACIER_FRONT = pa.schema(
+    [
+        _required("rgi_id", _TEXT, "glacier that ends in the water; one row for each"),
+        _required("o1region", _TEXT, "RGI first-order region, two digits"),
+        _required("year", _INT, "year that the row describes"),
+        _required("front_length_m", _REAL, "length of the calving front, as in glacier_area", "m"),
+        _field("front_change_m", _REAL, _FRONT_CHANGE, "m"),
+        _required("water", _TEXT, " | ".join(WATERS)),
+        _required("run_id", _TEXT, "run that made the row"),
+        _required("geometry", pa.binary(), "line or lines, WKB, longitude and latitude"),
+        _required("bbox", BBOX, "planar bounds of the geometry", "degree"),
+    ]
+)
+
+GLACIER_SURFACE = pa.schema(
+    [
+        _required("rgi_id", _TEXT, "glacier that the surface belongs to"),
+        _required("o1region", _TEXT, "RGI first-order region, two digits"),
+        _required("year", _INT, "year that the row describes"),
+        _required("class", _TEXT, f"{' | '.join(SURFACES)}; one row for each that occurs on the glacier"),
+        _required("area_km2", _REAL, "area of the class as in glacier_area, the unknown shared out", "km²"),
+        _required("run_id", _TEXT, "run that made the row"),
+        _required("geometry", pa.binary(), "where the class was seen: (multi)polygon, WKB, longitude and latitude"),
         _required("bbox", BBOX, "planar bounds of the geometry", "degree"),
     ]
 )
@@ -115,6 +172,7 @@ REGION_AREA = pa.schema(
         _required("area_km2", _REAL, "summed area_km2 of measured and below_minimum glaciers", "km²"),
         _required("area_sigma_km2", _REAL, "uncertainty of area_km2 under sigma_model", "km²"),
         _required("sigma_model", _TEXT, "how uncertainties of glaciers are assumed to be correlated"),
+        _field("area_debris_km2", _REAL, "summed area_debris_km2 of those glaciers; null if none has one", "km²"),
         _required("area_inventory_km2", _REAL, "inventory area of all glaciers", "km²"),
         _required(
             "area_inventory_measured_km2",
@@ -127,7 +185,14 @@ REGION_AREA = pa.schema(
     ]
 )
 
-SCHEMAS: dict[str, pa.Schema] = {AREA: GLACIER_AREA, OUTLINE: GLACIER_OUTLINE, REGIONAL: REGION_AREA}
+SCHEMAS: dict[str, pa.Schema] = {
+    AREA: GLACIER_AREA,
+    OUTLINE: GLACIER_OUTLINE,
+    HYPSOMETRY: HYPSOMETRY_BANDS,
+    FRONT: GLACIER_FRONT,
+    SURFACE: GLACIER_SURFACE,
+    REGIONAL: REGION_AREA,
+}
 
 
 def joined_words(words: Iterable[str]) -> str:

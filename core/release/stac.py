@@ -18,7 +18,7 @@ import pystac
 from core.layout import ReleaseLayout
 from core.release.extent import footprint, merge_extents
 from core.release.manifest import Provenance, ReleaseFile
-from core.release.schema import AREA, OUTLINE, REGIONAL, SCHEMAS, describe
+from core.release.schema import AREA, FRONT, HYPSOMETRY, OUTLINE, REGION_TABLES, REGIONAL, SCHEMAS, SURFACE, describe
 
 PARQUET = "application/vnd.apache.parquet"
 _EXTENSIONS = [
@@ -29,6 +29,9 @@ _SHA256_MULTIHASH = "1220"  # code of sha2-256 and its length, https://github.co
 _TITLES = {
     AREA: "One row per glacier: outline, area and its uncertainty",
     OUTLINE: "One row per polygon part of an outline",
+    HYPSOMETRY: "One row per glacier and elevation band: share of its area",
+    FRONT: "One row per calving glacier: front, its length and its advance",
+    SURFACE: "One row per glacier and surface: clean ice, debris, lakes",
     REGIONAL: "Area per region",
 }
 
@@ -65,7 +68,7 @@ def _collection(
             "icefleet:simulated": provenance.simulated,
             "icefleet:run_id": provenance.run_id,
             "icefleet:model_digest": provenance.model_digest,
-            "item_assets": {name: _item_asset(name) for name in (AREA, OUTLINE)},
+            "item_assets": {name: _item_asset(name) for name in REGION_TABLES},
         },
         catalog_type=pystac.CatalogType.SELF_CONTAINED,
     )
@@ -111,8 +114,8 @@ def _item(
         },
         stac_extensions=list(_EXTENSIONS),
     )
-    several = {table for table in (AREA, OUTLINE) if sum(f.table == table for f in files) > 1}
-    number = dict.fromkeys((AREA, OUTLINE), 0)
+    several = {table for table in REGION_TABLES if sum(f.table == table for f in files) > 1}
+    number = dict.fromkeys(REGION_TABLES, 0)
     for file in sorted(files, key=lambda f: f.key):
         name = f"{file.table}_{number[file.table]:05d}" if file.table in several else file.table
         number[file.table] += 1

@@ -1,8 +1,8 @@
 """Table: rows as Python values → an Arrow table of one schema, or an error; and foreign tables made to conform.
 
-The one place where geometry is prepared for publication: split at the antimeridian (RFC 7946), oriented (exterior
-rings counter-clockwise), two-dimensional, WKB, with its bounds in `bbox`. NaN becomes null; infinity, −9999 and a
-null in a required column are refused, because a reader of the release could not tell them from data.
+The one place where geometry is prepared for publication: polygons and lines split at the antimeridian (RFC 7946),
+exterior rings counter-clockwise, two-dimensional, WKB, with its bounds in `bbox`. NaN becomes null; infinity, −9999
+and a null in a required column are refused, because a reader of the release could not tell them from data.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from core.errors import ConfigError
 from core.inventory import split_antimeridian
+from core.release.lines import split_lines
 from core.release.schema import BBOX
 
 SENTINEL = -9999.0
@@ -26,8 +27,9 @@ SENTINEL = -9999.0
 def table_from_rows(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
     """Rows → table.
 
-    rows: every key of the schema but `bbox`, no other; geometry is a shapely geometry or None, longitudes continuous
-    (they may pass ±180). Empty geometries become null. Raises ConfigError naming row and column.
+    rows: every key of the schema but `bbox`, no other; geometry, where the schema has one, is a (multi)polygon, a
+    (multi)line or None, longitudes continuous (they may pass ±180). Empty geometries become null. Raises ConfigError
+    naming row and column.
     """
     wanted = [name for name in schema.names if name != "bbox"]
     _check_keys(rows, wanted)
@@ -115,7 +117,10 @@ def _geometry_columns(values: list[Any]) -> tuple[pa.Array, pa.Array]:
     wkb = np.full(len(source), None, dtype=object)
     bounds = np.zeros((len(source), 4))
     if known.size:
-        ready = shapely.orient_polygons(shapely.force_2d(np.asarray(split_antimeridian(source[known]), dtype=object)))
+        ready = np.asarray(shapely.force_2d(source[known]), dtype=object)
+        line = shapely.get_dimensions(ready) == 1
+        ready[line] = split_lines(ready[line])
+        ready[~line] = shapely.orient_polygons(split_antimeridian(ready[~line]))
         wkb[known] = shapely.to_wkb(ready, byte_order=1, flavor="iso")
         bounds[known] = shapely.bounds(ready)
     missing = np.ones(len(source), dtype=bool)

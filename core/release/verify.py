@@ -23,13 +23,16 @@ from numpy.typing import NDArray
 from core.errors import SystemicError
 from core.layout import ReleaseLayout
 from core.objects import Objects, local_path, normalise_url
-from core.release.check_files import check_bytes, check_geo, check_manifest, check_order, check_schema
-from core.release.check_geometry import check_overlaps, check_shapes, overlap_finding, overlapping_pairs
-from core.release.check_rows import check_area_rows, check_outline_rows, check_region_area
+from core.release.check_details import check_hypsometry
+from core.release.check_files import check_bytes, check_manifest, check_order, check_schema
+from core.release.check_geometry import check_overlaps, overlap_finding, overlapping_pairs
+from core.release.check_rows import check_region_area, check_unique
+from core.release.check_table import check_table, res_m
 from core.release.finding import Finding, about
 from core.release.manifest import read_manifest
+from core.release.owners import Owners, outlined
 from core.release.region_area import region_area
-from core.release.schema import AREA, OUTLINE, REGIONAL, SCHEMAS, WITH_AREA
+from core.release.schema import AREA, HYPSOMETRY, REGION_TABLES, REGIONAL, SCHEMAS
 from core.release.table import bbox_array, geometries
 
 _YEAR = re.compile(r"^year=(\d{4})/")
@@ -71,11 +74,6 @@ class _Year:
     def layout(self) -> ReleaseLayout:
         return ReleaseLayout(self.year)
 
-    @property
-    def res_m(self) -> float:
-        value = self.manifest.get("res_m")
-        return float(value) if isinstance(value, int | float) else 0.0
-
     def findings(self) -> Iterator[Finding]:
         key = self.layout.manifest
         try:
@@ -92,7 +90,7 @@ class _Year:
         present = {k for k, _ in self.release.list(self.layout.root)}
         for stray in sorted(present - {e["key"] for e in entries} - {key}):
             yield Finding("stray-file", stray, "is in the release but not in its manifest")
-        regional = [e for e in entries if e.get("region") and e.get("table") in (AREA, OUTLINE)]
+        regional = [e for e in entries if e.get("region") and e.get("table") in REGION_TABLES]
         regions = sorted({str(e["region"]) for e in regional})
         for region in regions:
             yield from self._region(region, [e for e in regional if e["region"] == region])
@@ -102,45 +100,37 @@ class _Year:
         yield from self._across_regions(entries)
 
     def _region(self, region: str, entries: list[dict[str, Any]]) -> Iterator[Finding]:
-        """Both tables of a region, file by file and then as a whole."""
-        mapped: dict[str, float] = {}
-        for name in (AREA, OUTLINE):
-            parts: list[pa.Table] = []
+        """The tables of a region, file by file and then as a whole."""
+        owners = Owners.none()
+        for name in REGION_TABLES:
+            parts: dict[str, pa.Table] = {}
             for entry in sorted((e for e in entries if e.get("table") == name), key=lambda e: str(e["key"])):
-                table = yield from self._read(entry)
-                if table is None:
-                    continue
                 key = str(entry["key"])
-                try:
-                    shapes = geometries(table)
-                except shapely.errors.GEOSException as error:
-                    yield Finding("unreadable", key, f"a geometry is no WKB ({str(error).strip()})")
-                    continue
-                yield from check_geo(key, table, shapes)
-                hidden = _hidden_km2(table) if name == AREA else _of_owner(table, mapped)
-                yield from check_shapes(key, table, shapes, self.res_m, hidden)
-                if name == AREA:
-                    yield from check_area_rows(key, table, self.manifest, region)
-                else:
-                    yield from check_outline_rows(key, table, self.manifest, region, set(mapped))
-                parts.append(table)
-                self.sound.add(key)
+                table = yield from self._read(entry)
+                if table is not None and (yield from check_table(key, name, table, region, owners, self.manifest)):
+                    parts[key] = table
             if not parts:
                 continue
-            whole = pa.concat_tables(parts)
-            yield from check_order(str(next(e["key"] for e in entries if e.get("table") == name)), whole)
+            first, whole = next(iter(parts)), pa.concat_tables(parts.values())
+            if name == HYPSOMETRY:
+                yield from check_hypsometry(first, whole, owners)
+            else:
+                yield from check_order(first, whole)
             if name == AREA:
-                outlined = _outlined(whole)
-                names = whole.column("rgi_id").filter(pa.array(outlined)).to_pylist()
-                mapped = dict(zip(names, _hidden_km2(whole)[outlined].tolist(), strict=True))
-                yield from self._glaciers(region, whole, outlined)
+                owners = Owners.of(whole)
+                yield from self._glaciers(region, whole)
+            else:
+                yield from check_unique(first, name, whole)
+            self.sound.update(parts)
 
-    def _glaciers(self, region: str, whole: pa.Table, outlined: NDArray[np.bool_]) -> Iterator[Finding]:
+    def _glaciers(self, region: str, whole: pa.Table) -> Iterator[Finding]:
+        """glacier_area of a region, all files together."""
         ids = np.asarray(whole.column("rgi_id").to_pylist(), dtype=object)
         self.ids.append(ids)
-        chosen = whole.filter(pa.array(outlined))
-        yield from check_overlaps(self.layout.table(AREA), ids[outlined], geometries(chosen), self.res_m)
-        self.mapped.append(_Mapped(region, ids[outlined], bbox_array(chosen)))
+        mapped = outlined(whole)
+        chosen = whole.filter(pa.array(mapped))
+        yield from check_overlaps(self.layout.table(AREA), ids[mapped], geometries(chosen), res_m(self.manifest))
+        self.mapped.append(_Mapped(region, ids[mapped], bbox_array(chosen)))
         if len(whole.column("run_id").unique()) == 1 and len(whole.column("year").unique()) == 1:
             self.totals.append(region_area(whole))
 
@@ -202,7 +192,7 @@ class _Year:
         for number in np.unique(group[wanted]):
             region, mine = self.mapped[number].region, group[wanted] == number
             shapes[mine] = self._outlines(entries, region, ids[wanted[mine]])
-        for i, j, area in overlapping_pairs(shapes, self.res_m, group[wanted]):
+        for i, j, area in overlapping_pairs(shapes, res_m(self.manifest), group[wanted]):
             yield overlap_finding(self.layout.table(AREA), str(ids[wanted[i]]), str(ids[wanted[j]]), area)
 
     def _outlines(self, entries: list[dict[str, Any]], region: str, ids: NDArray[np.object_]) -> NDArray[np.object_]:
@@ -215,24 +205,6 @@ class _Year:
                 chosen = table.filter(pc.is_in(table.column("rgi_id"), pa.array(ids.tolist())))
                 shapes |= dict(zip(chosen.column("rgi_id").to_pylist(), geometries(chosen), strict=True))
         return np.asarray([shapes.get(i) for i in ids], dtype=object)
-
-
-def _outlined(table: pa.Table) -> NDArray[np.bool_]:
-    """Rows whose geometry was mapped, not taken from the inventory."""
-    status = pc.is_in(table.column("status"), pa.array(WITH_AREA))
-    return np.asarray(pc.and_(status, table.column("geometry").is_valid()))
-
-
-def _hidden_km2(table: pa.Table) -> NDArray[np.float64]:
-    """Per glacier, the part of the inventory's outline that was not observed."""
-    seen = np.asarray(table.column("observed_fraction").to_numpy(), dtype=float)
-    inventory = np.nan_to_num(np.asarray(table.column("area_inventory_km2").to_numpy(), dtype=float))
-    hidden: NDArray[np.float64] = np.clip(1.0 - np.nan_to_num(seen), 0.0, 1.0) * np.nan_to_num(inventory)
-    return hidden
-
-
-def _of_owner(table: pa.Table, by_glacier: Mapping[str, float]) -> NDArray[np.float64]:
-    return np.array([by_glacier.get(i, 0.0) for i in table.column("rgi_id").to_pylist()])
 
 
 def _list(value: object) -> list[Any]:

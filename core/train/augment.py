@@ -32,11 +32,13 @@ class Augmentation:
 
     turns: all eight. scale: least side of the part that is enlarged to the window. gamma: exponent of reflectance in
     [1 − gamma, 1 + gamma]. gain, offset: of reflectance per scene, relative and absolute; db, kelvin, elevation_m:
-    offsets of a whole scene. noise: per pixel and band, as share of the band's range. occlusion: probability, and
-    occlusion_share: largest side of the rectangle as share of the window, unobserved in one sensor. coarsen: largest
-    factor by which one sensor loses resolution, with probability coarsen_p. drop_sensor: probability of each sensor to
-    be missing, anchors included as long as one is left; drop_infrared: that the optical image has no SWIR, as many
-    sensors do not; drop_band: of each single optical band.
+    offsets of a whole scene. saturation: probability that the optical image is cut off at a brightness between
+    saturation_from and 1, as instruments are over snow. speckle: of radar images, dB per pixel at most; shift_px: how
+    far they may lie off the rest, as images without terrain correction do on slopes. noise: per pixel and band, as
+    share of the band's range. occlusion: probability, and occlusion_share: largest side of the rectangle as share of
+    the window, unobserved in one sensor. coarsen: largest factor by which one sensor loses resolution, with probability
+    coarsen_p. drop_sensor: probability of each sensor to be missing, anchors included as long as one is left;
+    drop_infrared: that the optical image has no SWIR, as many sensors do not; drop_band: of each single optical band.
     """
 
     turns: bool = True
@@ -47,6 +49,10 @@ class Augmentation:
     db: float = 1.0
     kelvin: float = 4.0
     elevation_m: float = 400.0
+    saturation: float = 0.0
+    saturation_from: float = 0.35
+    speckle: float = 0.0
+    shift_px: float = 0.0
     noise: float = 0.01
     occlusion: float = 0.3
     occlusion_share: float = 0.5
@@ -57,9 +63,19 @@ class Augmentation:
     drop_band: float = 0.03
 
     def __post_init__(self) -> None:
-        shares = ("occlusion", "occlusion_share", "coarsen_p", "drop_sensor", "drop_infrared", "drop_band")
+        shares = (
+            "occlusion",
+            "occlusion_share",
+            "coarsen_p",
+            "drop_sensor",
+            "drop_infrared",
+            "drop_band",
+            "saturation",
+            "saturation_from",
+        )
         bad = [name for name in shares if not 0 <= getattr(self, name) <= 1]
-        bad += [n for n in ("gamma", "gain", "offset", "db", "kelvin", "elevation_m", "noise") if getattr(self, n) < 0]
+        sizes = ("gamma", "gain", "offset", "db", "kelvin", "elevation_m", "noise", "speckle", "shift_px")
+        bad += [n for n in sizes if getattr(self, n) < 0]
         if bad:
             raise ConfigError(f"augment.{bad[0]}", found=str(getattr(self, bad[0])), expected="a share, or a size ≥ 0")
         if not 0 < self.scale <= 1 or self.gamma >= 1 or self.gain >= 1 or self.coarsen < 1:
@@ -191,8 +207,16 @@ def _radiometry(name: str, values: Float32, rng: np.random.Generator, how: Augme
         np.power(values, exponent, out=values)
         values *= (gain * bands).astype(np.float32)
         values += np.float32(offset)
+        # Asked only where it is wanted, so that other recipes keep the draws that they had.
+        if how.saturation and rng.random() < how.saturation:
+            np.minimum(values, np.float32(rng.uniform(how.saturation_from, 1)), out=values)
     elif name.startswith("sar_"):
         values += np.float32(how.db * rng.standard_normal())
+        if how.speckle:
+            size = np.float32(how.speckle * rng.random())
+            values += size * rng.standard_normal(values.shape, dtype=np.float32)
+        if how.shift_px:
+            _shift(values, *(int(v) for v in np.rint(how.shift_px * rng.uniform(-1, 1, 2))))
     elif name == "thermal":
         values += np.float32(how.kelvin * rng.standard_normal())
     elif name == "dem":
@@ -201,6 +225,16 @@ def _radiometry(name: str, values: Float32, rng: np.random.Generator, how: Augme
         low, high = np.array([RANGES[band][:2] for band in sensor(name).band_names], dtype=np.float32).T
         size = how.noise * rng.random() * (high - low)
         values += rng.standard_normal(values.shape, dtype=np.float32) * size[:, None, None].astype(np.float32)
+
+
+def _shift(values: Float32, rows: int, cols: int) -> None:
+    """Moved by whole pixels, in place; what comes in from outside was not observed."""
+    moved = np.full_like(values, np.nan)
+    h, w = values.shape[1:]
+    to = slice(max(0, rows), h + min(0, rows)), slice(max(0, cols), w + min(0, cols))
+    source = slice(max(0, -rows), h + min(0, -rows)), slice(max(0, -cols), w + min(0, -cols))
+    moved[(slice(None), *to)] = values[(slice(None), *source)]
+    values[:] = moved
 
 
 def _kept(

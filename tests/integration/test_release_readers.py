@@ -11,10 +11,12 @@ import warnings
 from pathlib import Path
 
 import dask
+import dask.dataframe
 import dask_geopandas
 import duckdb
 import geopandas
 import numpy as np
+import pandas
 import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
@@ -22,7 +24,7 @@ import shapely
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for release_factory
 
-from release_factory import LAYOUT, Row, area_row, good_rows, moved, outline_row, publish, square, tables
+from release_factory import LAYOUT, Row, area_row, detailed, good_rows, moved, outline_row, publish, square, tables
 
 from core.objects import Objects
 from core.release import GLACIER_OUTLINE, region_area, table_from_rows, to_geoparquet, verify_release
@@ -34,7 +36,7 @@ BOX = (-20.2, 63.9, -19.71, 64.5)  # part of region 06, none of region 07
 @pytest.fixture(scope="module")
 def rows() -> list[Row]:
     """Two regions: 06 with every status and without some geometries, 07 across the antimeridian."""
-    far = [area_row(50 + i, square(179.99 + 0.05 * i, 70.0, 0.03)) for i in range(4)]
+    far = [detailed(area_row(50 + i, square(179.99 + 0.05 * i, 70.0, 0.03))) for i in range(4)]
     return good_rows(30) + moved(far, "07", 0.0)
 
 
@@ -112,7 +114,11 @@ def test_dask_geopandas_keeps_spatial_partitions_and_the_region(area: Path, rows
         near = lazy.cx[BOX[0] : BOX[2], BOX[1] : BOX[3]].compute()
     assert sorted(frame["rgi_id"]) == sorted(r["rgi_id"] for r in rows)
     assert set(frame["o1region"]) == {"06", "07"}
-    sums = {r["o1region"]: r["area_km2"] for r in region_area(tables(rows)[0]).to_pylist() if r["o2region"] is None}
+    sums = {
+        r["o1region"]: r["area_km2"]
+        for r in region_area(tables(rows)["glacier_area"]).to_pylist()
+        if r["o2region"] is None
+    }
     assert totals.to_dict() == pytest.approx(sums)
     assert set(near["rgi_id"]) == inside(rows, BOX)
 
@@ -122,6 +128,45 @@ def test_dask_geopandas_reads_the_outlines(release: Path, rows: list[Row]) -> No
     assert lazy.spatial_partitions is not None
     with dask.config.set(scheduler="synchronous"):
         assert set(lazy.compute()["class"]) == {"glacier"}
+
+
+def test_geopandas_reads_fronts_and_surfaces(release: Path, rows: list[Row]) -> None:
+    calving = {r["rgi_id"] for r in rows if r["front_length_m"] is not None}
+    fronts = geopandas.read_parquet(release / LAYOUT.table("glacier_front"))
+    assert set(fronts["rgi_id"]) == calving and fronts.crs == "EPSG:4326"
+    assert set(fronts.geom_type) == {"LineString", "MultiLineString"}
+    utm = fronts[fronts["o1region"] == "06"].to_crs(32627)
+    np.testing.assert_allclose(utm.length, utm["front_length_m"], rtol=2e-3)
+    surfaces = geopandas.read_parquet(release / LAYOUT.table("glacier_surface"))
+    assert set(surfaces.groupby("rgi_id").size().index) == calving
+    areas = geopandas.read_parquet(release / LAYOUT.table("glacier_area")).set_index("rgi_id")["area_km2"]
+    np.testing.assert_allclose(surfaces.groupby("rgi_id")["area_km2"].sum(), areas[sorted(calving)])
+    near = geopandas.read_parquet(release / LAYOUT.table("glacier_front"), bbox=BOX)
+    assert 0 < len(near) < len(fronts) and set(near["o1region"]) == {"06"}
+
+
+@pytest.mark.parametrize("table", ["glacier_front", "glacier_surface"])
+def test_dask_geopandas_keeps_spatial_partitions_of_fronts_and_surfaces(release: Path, table: str) -> None:
+    lazy = dask_geopandas.read_parquet(release / LAYOUT.table(table))
+    assert lazy.spatial_partitions is not None
+    with dask.config.set(scheduler="synchronous"):
+        near = lazy.cx[BOX[0] : BOX[2], BOX[1] : BOX[3]].compute()
+        assert 0 < len(near) < len(lazy.compute())
+
+
+def test_duckdb_and_pandas_read_the_hypsometry(release: Path, rows: list[Row]) -> None:
+    folder = release / LAYOUT.table("hypsometry")
+    calving = {r["rgi_id"] for r in rows if r["front_length_m"] is not None}
+    found = duckdb.sql(f"select rgi_id, sum(thousandths) from '{folder}/*/*.parquet' group by rgi_id").fetchall()
+    assert dict(found) == dict.fromkeys(calving, 1000)
+    joined = duckdb.sql(
+        f"select sum(a.area_km2 * h.thousandths / 1000) from '{folder}/*/*.parquet' h"
+        f" join '{release / LAYOUT.table('glacier_area')}/*/*.parquet' a using (rgi_id)"
+    ).fetchone()
+    assert joined == pytest.approx((sum(r["area_km2"] for r in rows if r["rgi_id"] in calving),))
+    frame = pandas.read_parquet(folder)
+    assert set(frame["rgi_id"]) == calving and frame["band_m"].dtype == np.int32
+    assert dask.dataframe.read_parquet(folder).npartitions == len(list(folder.glob("*/*.parquet")))
 
 
 def test_pyarrow_reads_the_folder_with_one_schema(area: Path, rows: list[Row]) -> None:
@@ -150,7 +195,7 @@ def test_duckdb_reads_geometry_with_its_spatial_extension(area: Path, rows: list
     assert {r[0] for r in found} == inside(rows, BOX) and all(r[1] > 0 for r in found)
 
 
-@pytest.mark.parametrize("table", ["glacier_area", "glacier_outline"])
+@pytest.mark.parametrize("table", ["glacier_area", "glacier_outline", "glacier_front", "glacier_surface"])
 def test_geoparquet_io_finds_no_fault(release: Path, home: Path, table: str) -> None:
     for file in sorted((release / LAYOUT.table(table)).glob("*/*.parquet")):
         assert_no_fault(file, home)

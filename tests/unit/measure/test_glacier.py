@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import shapely
@@ -13,10 +15,11 @@ from core.coverage import coverage_share
 from core.grid import Lattice, Zone
 from core.measure import Measurement, MeasureRules, MosaicWindow, Ownership, measure_glacier, ownerships
 from core.measure.glacier import ice_share
+from core.measure.objects import rule_set
 from core.stitch import NOT_OBSERVED, encode
 
 NORTH, SOUTH, POLE = Zone("utm32n"), Zone("utm59s"), Zone("upsn")
-RULES = MeasureRules(min_observed_fraction=0.75)
+RULES = MeasureRules(min_observed_fraction=0.75, advance_m=20.0)
 PLACES = {
     "Alps": (NORTH, 700_000, 5_150_000),
     "New Zealand": (SOUTH, 450_000, 5_170_000),
@@ -52,7 +55,7 @@ def east_of(owner: Ownership, fraction: float) -> np.ndarray:
 
 def measured(lattice: Lattice, outline: shapely.Geometry, *ice: shapely.Geometry, **rules: float) -> Measurement:
     (o,) = owned(lattice, outline, advance_m=rules.get("advance_m", 20.0))
-    return measure_glacier(o, mosaic(lattice, o, *ice), lattice, MeasureRules(**rules))
+    return measure_glacier(o, mosaic(lattice, o, *ice), lattice, MeasureRules(**{"advance_m": 20.0, **rules}))
 
 
 @pytest.mark.parametrize("res_m", [10, 20, 30, 60])
@@ -100,7 +103,101 @@ def test_neighbours_get_their_own_areas_and_together_the_whole():
 def test_one_wide_sigma_is_half_a_pixel_along_the_outline():
     truth = blob(700_000, 5_150_000, 1500)
     found = measured(LATTICE, truth, truth)
-    assert found.area_sigma_km2 == pytest.approx(0.005 * truth.length / 1000, rel=0.02)
+    assert found.sigma is not None and found.sigma.hidden == 0.0
+    assert found.sigma.boundary == pytest.approx(0.005 * truth.length / 1000, rel=0.02)
+    # An exact map doubts nothing but the mixed pixels of its edge.
+    assert found.sigma.model < 0.5 * found.sigma.boundary
+    assert found.area_sigma_km2 == pytest.approx(np.hypot(found.sigma.boundary, found.sigma.model))
+
+
+def test_a_divide_is_no_boundary_of_the_map():
+    left, right = (shapely.box(x, 5_150_000, x + 1000, 5_151_000) for x in (699_000, 700_000))
+    both = [measure_glacier(o, mosaic(LATTICE, o, left, right), LATTICE, RULES) for o in owned(LATTICE, left, right)]
+    alone = measured(LATTICE, left, left)
+    for found in both:
+        assert found.sigma.boundary == pytest.approx(0.75 * alone.sigma.boundary, rel=0.02)
+
+
+def test_a_doubtful_map_has_a_model_part_that_grows_with_its_correlation():
+    truth = shapely.box(699_000, 5_150_000, 700_000, 5_151_000)
+    (o,) = owned(LATTICE, truth)
+    seen = mosaic(LATTICE, o, truth)
+    doubtful = MosaicWindow(np.where(seen.probability > 200, 200, seen.probability).astype(np.uint8), seen.scene)
+    found = [
+        measure_glacier(o, doubtful, LATTICE, MeasureRules(advance_m=20.0, correlation_m=metres)).sigma.model
+        for metres in (0.0, 100.0, 300.0, 1e5)
+    ]
+    p = 200 / 254
+    assert found == sorted(found)
+    assert found[0] == pytest.approx(np.sqrt(p * (1 - p)) * 1.0 / np.sqrt(1e4), rel=0.03)
+    assert found[-1] == pytest.approx(np.sqrt(p * (1 - p)) * 1.0, rel=0.03)
+
+
+def test_votes_that_differ_widen_the_interval():
+    truth = shapely.box(699_000, 5_150_000, 700_000, 5_151_000)
+    (o,) = owned(LATTICE, truth)
+    seen = mosaic(LATTICE, o, truth)
+    p = np.where(seen.probability > 200, 200, seen.probability).astype(np.uint8)
+    spread = np.where(p == 200, np.uint8(50), np.uint8(0))
+    one, several = (
+        measure_glacier(o, MosaicWindow(p, seen.scene, spread=s), LATTICE, RULES).sigma.model for s in (None, spread)
+    )
+    assert several > one and several >= 50 / 254 * 0.99
+
+
+def test_the_elevation_model_gives_attributes_and_the_image_surfaces():
+    truth = shapely.box(699_000, 5_150_000, 700_000, 5_151_000)
+    (o,) = owned(LATTICE, truth)
+    _, y = LATTICE.centres_m(o.window)
+    debris = np.broadcast_to((y < 5_150_250)[:, None], o.window.shape)
+    layers = {
+        "elevation_m": np.broadcast_to((3000 + 0.2 * (y - 5_150_000))[:, None], o.window.shape).astype(np.float32),
+        "green": np.where(debris, 0.15, 0.7).astype(np.float32),
+        "red": np.where(debris, 0.16, 0.7).astype(np.float32),
+        "nir": np.where(debris, 0.2, 0.65).astype(np.float32),
+        "swir1": np.where(debris, 0.25, 0.05).astype(np.float32),
+    }
+    found = measure_glacier(o, mosaic(LATTICE, o, truth), LATTICE, RULES, lambda names: layers)
+    assert found.attributes.zmin_m == pytest.approx(3001, abs=1.5)
+    assert found.attributes.zmax_m == pytest.approx(3199, abs=1.5)
+    assert found.attributes.zmed_m == pytest.approx(3100, abs=1.5)
+    assert sum(found.attributes.hypsometry.values()) == 1000
+    assert found.cover.area_debris_km2 == pytest.approx(0.25, rel=0.01)
+    assert found.cover.area_clean_ice_km2 == pytest.approx(0.75, rel=0.01)
+    assert found.cover.area_debris_km2 + found.cover.area_clean_ice_km2 == pytest.approx(found.area_km2)
+    assert set(found.surfaces) == {"clean_ice", "debris"} and found.calving is None
+
+
+def test_snow_beside_the_glacier_is_taken_away_by_the_rules_and_counted():
+    glacier = shapely.box(699_000, 5_150_000, 700_000, 5_151_000)
+    snow = shapely.box(699_200, 5_151_000, 699_800, 5_151_200)  # above it, and hanging together with it
+    (o,) = owned(LATTICE, glacier, advance_m=300.0)
+    _, y = LATTICE.centres_m(o.window)
+    layers = {
+        "elevation_m": np.broadcast_to((3000 + 0.2 * (y - 5_150_000))[:, None], o.window.shape).astype(np.float32),
+        "ndsi": np.full(o.window.shape, 0.8, np.float32),
+    }
+    rules = MeasureRules(advance_m=300.0)
+    bare = measure_glacier(o, mosaic(LATTICE, o, glacier, snow), LATTICE, rules, lambda names: layers)
+    judged = replace(rules, objects=rule_set("default"))
+    clean = measure_glacier(o, mosaic(LATTICE, o, glacier, snow), LATTICE, judged, lambda names: layers)
+    assert bare.area_advance_km2 == pytest.approx(0.12, rel=0.05)
+    assert clean.area_advance_km2 < 0.01 and clean.flags == ("removed_snow_patches:1",)
+
+
+def test_a_front_is_drawn_where_the_inventory_says_that_the_glacier_ends_in_water():
+    old = shapely.box(699_000, 5_150_000, 700_000, 5_152_000)
+    now = shapely.box(699_000, 5_150_200, 700_000, 5_152_000)
+    (o,) = owned(LATTICE, old)
+    _, y = LATTICE.centres_m(o.window)
+    height = np.where(y < 5_150_200, 0.0, 60 + 0.05 * (y - 5_150_200))[:, None]
+    layers = {"elevation_m": np.broadcast_to(height, o.window.shape).astype(np.float32)}
+    seen = mosaic(LATTICE, o, now)
+    on_land = measure_glacier(o, seen, LATTICE, RULES, lambda names: layers, 0)
+    at_sea = measure_glacier(o, seen, LATTICE, RULES, lambda names: layers, 1)
+    assert on_land.calving is None and at_sea.calving.water == "sea"
+    assert at_sea.calving.length_m == pytest.approx(1000, rel=0.1)
+    assert at_sea.calving.change_m == pytest.approx(-200, abs=15)
 
 
 def test_ice_that_went_is_loss_and_ice_that_came_is_advance():
@@ -121,6 +218,46 @@ def test_ice_beyond_the_advance_distance_does_not_count():
     found = measured(LATTICE, glacier, snow, advance_m=20.0)
     outer = geodesic_area_km2(NORTH, shapely.buffer(glacier, 35))
     assert geodesic_area_km2(NORTH, shapely.buffer(glacier, 15)) < found.area_km2 < outer
+
+
+def test_a_snow_patch_beside_a_glacier_is_not_in_its_area():
+    glacier = blob(700_000, 5_150_000, 800)
+    patch = shapely.box(700_950, 5_149_900, 701_050, 5_150_100)  # within the advance, behind a strip of rock
+    found = measured(LATTICE, glacier, glacier, patch, advance_m=300.0)
+    assert found.area_km2 == pytest.approx(geodesic_area_km2(NORTH, glacier), rel=0.001)
+    assert shapely.distance(found.geometry, patch) > 20
+
+
+@pytest.mark.parametrize("res_m", [10, 30])
+def test_an_advance_of_300_m_is_seen_and_not_much_more(res_m):
+    lattice = Lattice(NORTH, res_m)
+    old = shapely.box(699_000, 5_149_800, 700_020, 5_150_200)
+    tongue = shapely.box(699_000, 5_149_800, 700_320, 5_150_200)
+    found = measured(lattice, old, tongue, advance_m=300.0)
+    assert found.area_km2 == pytest.approx(geodesic_area_km2(NORTH, tongue), rel=0.02)
+    assert found.area_advance_km2 == pytest.approx(0.3 * 0.4, rel=0.05)
+    longer = shapely.box(699_000, 5_149_800, 701_500, 5_150_200)
+    assert measured(lattice, old, longer, advance_m=300.0).area_advance_km2 == pytest.approx(0.3 * 0.4, rel=0.1)
+
+
+def test_elevation_leads_an_advance_to_the_glacier_that_it_flows_from():
+    """Two glaciers above one foreland: what is nearer to the right one comes down the valley of the left one."""
+    left, right = (
+        shapely.box(699_000, 5_150_000, 699_400, 5_151_000),
+        shapely.box(699_600, 5_149_900, 700_000, 5_151_000),
+    )
+    tongue = shapely.box(699_000, 5_149_700, 699_600, 5_150_000)
+    owners = owned(LATTICE, left, right, advance_m=300.0)
+    rules = MeasureRules(advance_m=300.0)
+    areas = []
+    for o in owners:
+        x, y = LATTICE.centres_m(o.window)
+        ridge = 60 * np.exp(-(((x - 699_595) / 20) ** 2))
+        elevation = (2500 + (y - 5_150_000)[:, None] * 0.2 + ridge[None, :]).astype(np.float32)
+        layers = {"elevation_m": elevation}
+        areas.append(measure_glacier(o, mosaic(LATTICE, o, left, right, tongue), LATTICE, rules, lambda _, k=layers: k))
+    assert areas[0].area_advance_km2 == pytest.approx(geodesic_area_km2(NORTH, tongue), rel=0.05)
+    assert areas[1].area_advance_km2 < 0.05 * geodesic_area_km2(NORTH, tongue)
 
 
 def test_a_neighbour_is_no_advance():
@@ -227,7 +364,7 @@ def test_scenes_are_those_of_the_ground_that_the_glacier_owns():
         shapely.box(700_000, 5_150_000, 701_000, 5_151_000),
     )
     one = owned(LATTICE, left, right, advance_m=20.0)[0]
-    seen = mosaic(LATTICE, one, left, right)
+    seen = mosaic(LATTICE, one, left, right, shapely.box(699_000, 5_151_000, 701_000, 5_151_100))
     x, y = LATTICE.centres_m(one.window)
     scene = np.full(one.window.shape, 3, np.int32)
     scene[:, x > 700_000] = 5  # the neighbour's

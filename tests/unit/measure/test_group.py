@@ -17,7 +17,7 @@ from core.inventory import area_km2, split_antimeridian
 from core.measure import Measurement, MeasureRules, MosaicWindow, measure_group
 from core.measure.group import Origin, area_row, outline_rows, to_lon_lat
 from core.plan import ZoneOutlines, zone_outlines
-from core.release.schema import GLACIER_AREA, GLACIER_OUTLINE
+from core.release.schema import AREA, GLACIER_AREA, GLACIER_OUTLINE, OUTLINE
 from core.release.table import geometries, table_from_rows
 from core.stitch import NOT_OBSERVED, encode
 from core.tiles import SceneRef
@@ -52,11 +52,9 @@ def outlines_of(zone: Zone, *outline_m: BaseGeometry) -> ZoneOutlines:
 def measured(zone: Zone, outline_m: list[BaseGeometry], read: Map, members: list[int] | None = None, **rules: float):
     z = outlines_of(zone, *outline_m)
     members = list(range(len(outline_m))) if members is None else members
-    return list(
-        measure_group(
-            np.array(members), z.glaciers, z.outline_m, z.tree, read.lattice, read, MeasureRules(**rules), ORIGIN
-        )
-    )
+    chosen = MeasureRules(**{"advance_m": 20.0, **rules})
+    found = measure_group(np.array(members), z.glaciers, z.outline_m, z.tree, read.lattice, read, chosen, ORIGIN)
+    return [(tables[AREA][0], tables[OUTLINE]) for tables in found]
 
 
 def test_every_member_has_one_complete_row_in_order_and_neighbours_have_none():
@@ -178,10 +176,8 @@ def measured_at(zone: Zone, shape: BaseGeometry):
     (z,) = zone_outlines(frame, 100.0)
     lattice = Lattice(zone, 20)
     read = Map(lattice, shape)
-    ((row, parts),) = measure_group(
-        np.array([0]), z.glaciers, z.outline_m, z.tree, lattice, read, MeasureRules(), ORIGIN
-    )
-    return row, parts
+    (tables,) = measure_group(np.array([0]), z.glaciers, z.outline_m, z.tree, lattice, read, MeasureRules(), ORIGIN)
+    return tables[AREA][0], tables[OUTLINE]
 
 
 def test_the_area_that_the_inventory_states_comes_before_that_of_its_geometry():

@@ -40,7 +40,7 @@ def test_bytes_do_not_depend_on_the_order_or_the_chunks_of_the_rows(seed: int, c
 
 
 def test_the_schema_survives_with_descriptions_and_without_pandas() -> None:
-    schema = pq.ParquetFile(io.BytesIO(to_geoparquet(tables(good_rows())[0]))).schema_arrow
+    schema = pq.ParquetFile(io.BytesIO(to_geoparquet(tables(good_rows())["glacier_area"]))).schema_arrow
     assert schema.equals(GLACIER_AREA, check_metadata=False)
     assert all(field.metadata[b"description"] for field in schema)
     assert set(schema.metadata) == {b"geo"}
@@ -84,13 +84,14 @@ def test_equal_places_are_ordered_by_id_and_part() -> None:
 
 
 def test_row_groups_are_small_and_even() -> None:
-    file = pq.ParquetFile(io.BytesIO(to_geoparquet(tables([area_row(i) for i in range(25)])[0], row_group_rows=10)))
+    table = tables([area_row(i) for i in range(25)])["glacier_area"]
+    file = pq.ParquetFile(io.BytesIO(to_geoparquet(table, row_group_rows=10)))
     sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
     assert sizes == [13, 12]
 
 
 def test_row_groups_carry_bbox_statistics_and_no_statistics_of_geometry() -> None:
-    group = pq.ParquetFile(io.BytesIO(to_geoparquet(tables(good_rows())[0]))).metadata.row_group(0)
+    group = pq.ParquetFile(io.BytesIO(to_geoparquet(tables(good_rows())["glacier_area"]))).metadata.row_group(0)
     columns = {group.column(i).path_in_schema: group.column(i) for i in range(group.num_columns)}
     assert columns["bbox.xmin"].statistics.min == -20.0
     assert columns["geometry"].statistics is None

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from release_factory import area_row, good_rows, small_row, square, unmeasured_row
 
 from core.errors import ConfigError
-from core.release import GLACIER_AREA, GLACIER_OUTLINE, REGION_AREA, joined_words, schema_markdown, table_from_rows
+from core.release import GLACIER_AREA, joined_words, schema_markdown, table_from_rows
 from core.release.measures import area_km2
-from core.release.schema import describe
+from core.release.schema import SCHEMAS, describe
 from core.release.table import bbox_array, geometries
 
 
-@pytest.mark.parametrize("schema", [GLACIER_AREA, GLACIER_OUTLINE, REGION_AREA])
+@pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
 def test_every_column_is_described_and_every_quantity_has_its_unit(schema: pa.Schema) -> None:
     text = schema_markdown(schema)
     for field in schema:

@@ -129,7 +129,7 @@ def test_a_wrong_cell_of_glacier_outline_is_found(released: str, check: str, col
 def test_a_part_number_used_twice_is_found(released: str) -> None:
     twice = table_from_rows([outline_row(area_row(0)), outline_row(area_row(0))], GLACIER_OUTLINE)
     change_table(released, OUTLINE, lambda t: twice.replace_schema_metadata(t.schema.metadata))
-    assert "outline-part" in checks(released)
+    assert "unique-row" in checks(released)
 
 
 @pytest.mark.parametrize(

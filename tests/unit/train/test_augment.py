@@ -156,3 +156,34 @@ def test_a_small_chip_is_filled_up_with_nothing():
 def test_sizes_that_cannot_be_are_refused(wrong):
     with pytest.raises(ConfigError, match="augment"):
         Augmentation(**wrong)
+
+
+def test_saturation_cuts_the_image_off_at_one_brightness():
+    chip = made_chip(3, size=32)
+    how = replace(NOTHING, saturation=1.0, saturation_from=0.2)
+    out = augment(chip, np.random.default_rng(1), how)
+    top = np.nanmax(out.values["optical"])
+    before = chip.values["optical"]
+    assert 0.2 <= top <= 1.0
+    np.testing.assert_allclose(out.values["optical"], np.minimum(before, top), atol=1e-6)
+
+
+def test_a_radar_image_may_lie_off_the_rest_and_nothing_is_invented_where_it_left():
+    chip = made_chip(4, size=32)
+    sar = np.arange(2 * 32 * 32, dtype=np.float32).reshape(2, 32, 32) / 100 - 20
+    chip = replace(chip, values=dict(chip.values) | {"sar_sigma0": sar})
+    out = augment(chip, np.random.default_rng(7), replace(NOTHING, shift_px=5.0)).values["sar_sigma0"]
+    hidden = np.isnan(out[0])
+    assert hidden.any() and hidden.mean() < 0.35
+    row, col = np.argwhere(~hidden)[0]
+    moved = np.argwhere(sar[0] == out[0, row, col])[0] - (row, col)
+    assert np.abs(moved).max() <= 5
+    there = tuple(slice(a, a + 8) for a in np.array([row, col]) + moved)
+    np.testing.assert_array_equal(out[0, row : row + 8, col : col + 8], sar[0][there])
+
+
+def test_speckle_is_noise_of_every_radar_pixel():
+    chip = made_chip(5, size=32)
+    chip = replace(chip, values=dict(chip.values) | {"sar_sigma0": np.full((2, 32, 32), -10.0, np.float32)})
+    out = augment(chip, np.random.default_rng(2), replace(NOTHING, speckle=3.0)).values["sar_sigma0"]
+    assert 0.05 < out.std() <= 3.3 and abs(out.mean() + 10) < 0.5
