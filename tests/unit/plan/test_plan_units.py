@@ -63,7 +63,7 @@ def check(plan: Plan, settings_: Config, model: ModelSpec, regions: dict[str, st
         names = set(z.group[z.home])
         assert {groups[n].zone for n in names} == {z.zone.name}
         active = {b.name for b in plan.blocks if b.block.zone == z.zone}
-        windows = [glacier_window(g.bounds, lattice, settings_.measure.advance_m) for g in z.outline_m]
+        windows = [glacier_window(g.bounds, lattice, settings_.advance_m) for g in z.outline_m]
         for name in names:
             rows = z.members(name)
             group = groups[name]
