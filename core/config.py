@@ -154,7 +154,10 @@ class MeasureConfig(Strict):
 
     threshold: float = Field(_RULES.threshold, gt=0, lt=1, description="glacier where the probability reaches this")
     advance_m: float | None = Field(
-        None, ge=0, le=2000, description="ice this far outside the old outline is still seen; none: as far as is mapped"
+        None,
+        ge=0,
+        le=2000,
+        description="ice this far outside the old outline is still seen; none: 60 or the buffer",
     )
     min_observed_fraction: float = Field(
         _RULES.min_observed_fraction,
