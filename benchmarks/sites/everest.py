@@ -7,6 +7,7 @@ the mildest of all real tests, and it says so.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,24 +17,21 @@ import rasterio
 from benchmarks.sites.contestants import RULES, Contestant
 from benchmarks.sites.frame import RES_M, Frame, ingest, outline_dates
 from benchmarks.sites.rows import Row, Section, scores, tally
+from core.config import load_config
 from core.grid import Lattice, Zone
 
 ZONE = Zone("utm45n")
 # West, south, east, north, degrees.
 TEST_BOX = (86.77, 27.94, 86.86, 28.01)
 KEPT_OUT_BOX = (86.72, 27.90, 86.91, 28.05)
-_SENSORS = "optical (4 bands, uncalibrated)"
+_SENSORS = "optical (4 bands)"
+CONFIG = Path(__file__).resolve().parents[2] / "jobs" / "configs" / "everest_l7.yaml"
 
 
 def everest_frame(samples: Path, folder: Path) -> Frame:
     """The whole Landsat frame in a tile store of its own, as in `jobs/configs/everest_l7.yaml`."""
     place = samples / "everest_l7"
-    colour, infrared = (place / f"LE71400412000304SGS00_{name}.tif" for name in ("RGB", "B4"))
-    scale = 1 / 255
-    files = [
-        {"path": str(colour), "bands": {"red": 1, "green": 2, "blue": 3}, "scale": scale},
-        {"path": str(infrared), "bands": {"nir": 1}, "scale": scale},
-    ]
+    shipped = load_config(CONFIG, env=dict(os.environ) | {"ICEFLEET_SAMPLES": str(samples.resolve())})
     config = ingest(
         folder,
         {
@@ -47,12 +45,10 @@ def everest_frame(samples: Path, folder: Path) -> Frame:
             "sensors": {"optical": {"res_m": RES_M}},
             "model": {"name": "band_ratio"},
             "execution": {"workers": 1},
-            "scenes": [
-                {"id": "LE71400412000304SGS00", "sensor": "optical", "date": "2000-10-30", "files": files},
-            ],
+            "scenes": [scene.model_dump(mode="json") for scene in shipped.scenes],
         },
     )
-    with rasterio.open(colour) as image:
+    with rasterio.open(place / "LE71400412000304SGS00_RGB.tif") as image:
         window = Lattice(ZONE, RES_M).cover(tuple(image.bounds))
     return Frame("Everest", config, ZONE, window, ("optical",))
 
@@ -74,7 +70,7 @@ def score_everest(frame: Frame, models: Sequence[Contestant]) -> Section:
         for name, glacier in maps.items()
     ]
     notes = [
-        f"Landsat 7 counts divided by 255, no short-wave infrared; truth: RGI 6.0 ({outline_dates(frame)}), as drawn. "
+        f"Landsat 7, saturated over snow, no short-wave infrared; truth: RGI 6.0 ({outline_dates(frame)}), as drawn. "
         "The band ratio falls back on its visible and near-infrared rule here.",
         f"Training saw this image but for the box {KEPT_OUT_BOX} (west, south, east, north): the held-out parts are "
         "another piece of the same image, close to what was trained on. The last rows are training data.",

@@ -171,13 +171,13 @@ def front_rows(row: Row, found: Measurement, zone: Zone) -> list[Row]:
             "front_length_m": found.calving.length_m,
             "front_change_m": found.calving.change_m,
             "water": found.calving.water,
-            "geometry": shapely.transform(line, _continuous),
+            "geometry": shapely.transform(line, _rounded),
         }
     ]
 
 
 def surface_rows(row: Row, found: Measurement, zone: Zone) -> list[Row]:
-    """The rows of glacier_surface: one per class that occurs."""
+    """The rows of glacier_surface: one per class that occurs and is large enough for an outline."""
     if found.cover is None:
         return []
     areas = {
@@ -185,19 +185,16 @@ def surface_rows(row: Row, found: Measurement, zone: Zone) -> list[Row]:
         "debris": found.cover.area_debris_km2,
         "lake": found.cover.area_lake_km2,
     }
+    mapped = {name: to_lon_lat(shape, zone) for name, shape in found.surfaces.items()}
     return [
-        {**_origin_of(row), "class": name, "area_km2": areas[name], "geometry": to_lon_lat(shape, zone)}
-        for name, shape in found.surfaces.items()
+        {**_origin_of(row), "class": name, "area_km2": areas[name], "geometry": shape}
+        for name, shape in mapped.items()
+        if not shapely.is_empty(shape)
     ]
 
 
 def _origin_of(row: Row) -> Row:
     return {name: row[name] for name in ("rgi_id", "o1region", "year", "run_id")}
-
-
-def _continuous(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A line across 180° goes on beyond it."""
-    return _rounded(np.column_stack([np.unwrap(xy[:, 0], period=360.0), xy[:, 1]]))
 
 
 def _rounded(xy: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-BAND_M = 50
-WHOLE = 1000
+from core.release.schema import BAND_M
+from core.release.schema import THOUSANDTHS as WHOLE
+
+__all__ = ["BAND_M", "WHOLE", "hypsometry", "hypsometry_rows"]
 
 
 def hypsometry(elevation_m: NDArray[np.floating], weight: NDArray[np.floating]) -> dict[int, int]:
@@ -27,7 +29,7 @@ def hypsometry(elevation_m: NDArray[np.floating], weight: NDArray[np.floating]) 
     used = weight > 0
     if not used.any():
         return {}
-    band = np.floor(elevation_m[used] / BAND_M).astype(np.int64)
+    band = np.floor_divide(elevation_m[used], BAND_M).astype(np.int64)
     lowest = int(band.min())
     exact = np.bincount(band - lowest, weights=weight[used]) * (WHOLE / weight[used].sum(dtype=np.float64))
     whole = np.floor(exact).astype(np.int64)

@@ -47,6 +47,9 @@ class SourceOptions(Strict):
     beside: float = Field(0.15, ge=0, le=1, description="tiles: share of the windows beside glaciers")
     ring_m: float = Field(0.0, ge=0, description="tiles: unlabelled on both sides of outlines, metres")
     weak_classes: bool = Field(False, description="tiles: surface classes by rules")
+    infrared: str | None = Field(
+        None, description="tiles: folder `usgs_points`, from which short-wave bands that the image lacks are imputed"
+    )
     sun: tuple[float, float] | None = Field(
         None, description="tiles: azimuth and elevation of the sun, degrees, for the shade in those rules"
     )
@@ -143,6 +146,9 @@ class TrainConfig(Strict):
         default_factory=dict, description="changes to core.train.augment; null for none at all"
     )
     focus: dict[str, float] = Field(default_factory=dict, description="surface → share of windows cut around it")
+    borrow: dict[str, float] = Field(
+        default_factory=dict, description="sensor → share of windows that show it as of another place"
+    )
     execution: TrainExecution = TrainExecution()
     simulated: bool = Field(
         False, description="says in the card that simulated data was used; set by simulated sources"
@@ -183,7 +189,10 @@ def load_train_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainC
         def at(path: str | None) -> str | None:
             return path and str((base / path).resolve())
 
-        return [s.model_copy(update={"path": at(s.path), "samples": at(s.samples)}) for s in sources]
+        return [
+            s.model_copy(update={"path": at(s.path), "samples": at(s.samples), "infrared": at(s.infrared)})
+            for s in sources
+        ]
 
     init = config.init and (normalise_url(config.init, base) if "/" in config.init else config.init)
     return config.model_copy(

@@ -88,7 +88,7 @@ def build_card(config: TrainConfig) -> Card:
     )
     for source in (*record["train"], *record["validation"]):
         # Names, not places: the same recipe is the same wherever its files lie.
-        for key in ("path", "samples"):
+        for key in ("path", "samples", "infrared"):
             source[key] = Path(source[key]).name if source[key] else None
     record["init"] = load_checkpoint(config.init).digest if config.init else None
     return Card(
@@ -144,6 +144,7 @@ def build_sampler(config: TrainConfig, card: Card) -> Sampler:
         config.focus or default_focus(card.classes),
         card.anchors,
         distance=config.loss.boundary > 0,
+        borrow=config.borrow,
     )
 
 
@@ -229,6 +230,7 @@ def _source(config: TrainConfig, entry: SourceOptions, groups: tuple[Group, ...]
         beside=entry.beside,
         weak_classes=entry.weak_classes,
         sun=entry.sun,
+        infrared=entry.infrared,
         rules=OutlineRules(ring_m=entry.ring_m),
         backend=run.storage.backend,
     )

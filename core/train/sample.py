@@ -9,7 +9,7 @@ are used, so loader processes and nodes can each have their own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -119,7 +119,9 @@ def class_labels(chip: Chip, scheme: Scheme) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class Sampler:
-    """Batches of a source. focus: surface → share of the windows that are cut around a pixel of it."""
+    """Batches of a source. focus: surface → share of the windows that are cut around a pixel of it. borrow: sensor →
+    share of the windows that show it as of another place, so that a net does not believe one sensor against all others,
+    and real images meet sensors that only simulated ones have."""
 
     source: ChipSource
     groups: tuple[Group, ...]
@@ -131,9 +133,13 @@ class Sampler:
     focus: Mapping[str, float] | None = None
     anchors: tuple[str, ...] = ("optical",)
     distance: bool = False
+    borrow: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         focus = self.focus or {}
+        wrong = [name for name, share in (self.borrow or {}).items() if not 0 <= share <= 1]
+        if wrong:
+            raise ConfigError(f"borrow.{wrong[0]}", found=str((self.borrow or {})[wrong[0]]), expected="0 to 1")
         unknown = [name for name in focus if name not in CODES]
         if unknown or sum(focus.values()) > 1 or any(share < 0 for share in focus.values()):
             raise ConfigError(
@@ -149,7 +155,15 @@ class Sampler:
             cut = focused_cut(self.source.draw(rng), self.window_px, rng, focus)
             if cut.labelled_fraction > 0.02:
                 break
+        cut = self._with_borrowed(cut, rng) if self.borrow else cut
         return cut if self.augmentation is None else augment(cut, rng, self.augmentation, self.anchors)
+
+    def _with_borrowed(self, chip: Chip, rng: np.random.Generator) -> Chip:
+        names = [name for name, share in sorted((self.borrow or {}).items()) if rng.random() < share]
+        if not names:
+            return chip
+        other = focused_cut(self.source.draw(rng), self.window_px, rng, {})
+        return replace(chip, values=dict(chip.values) | {n: other.values[n] for n in names if n in other.values})
 
     def make(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
         """The batch of a step, or the part of it that is rank's: places rank, rank + ranks, …"""

@@ -24,6 +24,7 @@ from core.resample import on_lattice, source_window
 from core.sensors import sensor
 from core.tiles import TileStore
 from core.train.chip import Chip
+from core.train.infrared import infrared_table, with_infrared
 from core.train.labels import OutlineRules, hillshade, outline_labels, weak_surfaces
 
 _MARGIN_M = 5000.0
@@ -36,7 +37,8 @@ class TileWindows:
     tiles; res_m, size_px: of the chips; exclude: west, south, east, north in degrees of ground that is kept for tests,
     neither seen nor labelled; area_power: 0 draws every glacier alike, 1 every km² alike; beside: share of the windows
     that are up to two windows off a glacier; min_km2: smaller glaciers are labelled but not aimed at; weak_classes:
-    surfaces by rules; sun: its azimuth and elevation in the images, degrees: with a `dem` those rules then know shade.
+    surfaces by rules; sun: its azimuth and elevation in the images, degrees: with a `dem` those rules then know shade;
+    infrared: folder of points that short-wave bands which the image lacks are IMPUTED from (`core.train.infrared`).
     """
 
     name: str
@@ -54,6 +56,7 @@ class TileWindows:
     min_km2: float = 0.05
     weak_classes: bool = False
     sun: tuple[float, float] | None = None
+    infrared: str | None = None
     rules: OutlineRules = field(default_factory=OutlineRules)
     backend: str = "obstore"
 
@@ -95,6 +98,8 @@ class TileWindows:
         kept_for_tests = hidden.reshape(window.shape)
         glacier = np.where(kept_for_tests, np.float32(np.nan), labels.glacier)
         values = {name: np.where(kept_for_tests, np.float32(np.nan), v) for name, v in values.items()}
+        if self.infrared and "optical" in values:
+            values["optical"] = with_infrared(values["optical"], infrared_table(self.infrared))
         middle = len(lon) // 2 + window.shape[1] // 2
         return Chip(
             values,

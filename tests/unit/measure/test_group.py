@@ -15,9 +15,11 @@ from core.coverage import coverage_share
 from core.grid import Lattice, PixelWindow, Zone
 from core.inventory import area_km2, split_antimeridian
 from core.measure import Measurement, MeasureRules, MosaicWindow, measure_group
-from core.measure.group import Origin, area_row, outline_rows, to_lon_lat
+from core.measure.calving import Calving
+from core.measure.group import Origin, area_row, front_rows, outline_rows, surface_rows, to_lon_lat
+from core.measure.surfaces import Surfaces
 from core.plan import ZoneOutlines, zone_outlines
-from core.release.schema import AREA, GLACIER_AREA, GLACIER_OUTLINE, OUTLINE
+from core.release.schema import AREA, GLACIER_AREA, GLACIER_FRONT, GLACIER_OUTLINE, GLACIER_SURFACE, OUTLINE
 from core.release.table import geometries, table_from_rows
 from core.stitch import NOT_OBSERVED, encode
 from core.tiles import SceneRef
@@ -201,6 +203,30 @@ def test_published_coordinates_have_seven_decimals_and_stay_valid():
 
 def test_no_outline_has_no_parts():
     assert outline_rows({"geometry": None}, Measurement("below_minimum", "gone", 1.0, area_km2=0.0)) == []
+
+
+OWNER = {"rgi_id": "RGI2000-v7.0-G-11-00001", "o1region": "11", "year": 2020, "run_id": "run-1"}
+
+
+def test_a_surface_too_small_for_seven_decimals_has_no_row():
+    none = np.zeros((1, 1), np.float32)
+    cover = Surfaces(none, none, none, 1.0, area_clean_ice_km2=2.0, area_debris_km2=1e-12, area_lake_km2=0.0)
+    shapes = {"clean_ice": blob(700_000, 5_150_000, 800), "debris": shapely.box(7e5, 5.15e6, 7e5 + 1e-3, 5.15e6 + 1e-3)}
+    assert to_lon_lat(shapes["debris"], ALPS).is_empty
+    found = surface_rows(OWNER, Measurement("measured", None, 1.0, cover=cover, surfaces=shapes), ALPS)
+    assert [(row["class"], row["area_km2"]) for row in found] == [("clean_ice", 2.0)]
+    assert table_from_rows(found, GLACIER_SURFACE).num_rows == 1
+
+
+@pytest.mark.parametrize("name", ["utm01n", "utm60n", "upsn"])
+def test_a_front_across_180_degrees_is_published_in_two_short_lines(name):
+    zone = Zone(name)
+    x, y = zone.project_points(np.array([179.99, 179.996, -179.99]), np.array([81.0, 81.001, 81.0]))
+    calving = Calving(shapely.LineString(np.column_stack([x, y])), 600.0, None, "sea")
+    rows = front_rows(OWNER, Measurement("measured", None, 1.0, calving=calving), zone)
+    line = geometries(table_from_rows(rows, GLACIER_FRONT))[0]
+    assert [part.bounds[2] - part.bounds[0] < 0.011 for part in shapely.get_parts(line)] == [True, True]
+    assert line.bounds[0] == -180.0 and line.bounds[2] == 180.0
 
 
 def test_a_frame_of_the_inventory_gives_rows_without_pandas_missing_values():

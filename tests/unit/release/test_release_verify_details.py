@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -25,7 +26,7 @@ from release_factory import (
     with_cell,
 )
 
-from core.measure.hypsometry import BAND_M, WHOLE
+from core.measure.hypsometry import hypsometry
 from core.objects import Objects
 from core.release import schema, table_from_rows, verify_release
 
@@ -224,7 +225,9 @@ def test_details_across_the_antimeridian_have_no_finding(url: str) -> None:
 
 
 def test_bands_are_those_that_are_measured() -> None:
-    assert (schema.BAND_M, schema.THOUSANDTHS) == (BAND_M, WHOLE)
+    bands = hypsometry(np.array([-1.0, 2510.0, 2560.0]), np.ones(3))
+    assert {band % schema.BAND_M for band in bands} == {0} and len(bands) == (2550 + 50) // schema.BAND_M + 1
+    assert sum(bands.values()) == schema.THOUSANDTHS
 
 
 def first(url: str, key: str) -> str:
