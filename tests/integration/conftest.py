@@ -40,16 +40,20 @@ class Ran:
         return {key: hashlib.sha256(self.release.get(key)).hexdigest() for key, _ in self.release.list()}
 
     def table(self, name: str) -> pa.Table:
-        """A table of a local release without the run's id, sorted by glacier and part."""
+        """A table of a local release without the run's id, in order."""
         folder = self.prepared.run.release_url.removeprefix("file://")
         rows = ds.dataset(f"{folder}/{self.layout.table(name)}", format="parquet").to_table()
-        rows = rows.drop_columns([c for c in ("run_id",) if c in rows.column_names])
-        keys = [(c, "ascending") for c in ("rgi_id", "part") if c in rows.column_names]
-        return rows.sort_by(keys).combine_chunks()
+        return in_order(rows.drop_columns([c for c in ("run_id",) if c in rows.column_names]))
 
     def area(self) -> gpd.GeoDataFrame:
         folder = self.prepared.run.release_url.removeprefix("file://")
         return gpd.read_parquet(f"{folder}/{self.layout.table('glacier_area')}").set_index("rgi_id")
+
+
+def in_order(rows: pa.Table) -> pa.Table:
+    """Rows of any table of a release, sorted by glacier, part and class."""
+    keys = [(c, "ascending") for c in ("rgi_id", "part", "class") if c in rows.column_names]
+    return rows.sort_by(keys).combine_chunks()
 
 
 Run = Callable[..., Ran]

@@ -98,7 +98,8 @@ def test_a_shipped_configuration_finds_its_scenes_and_maps_its_glacier(
     case: Case, stac: StacServer, s3_url: str, tmp_path: Path
 ) -> None:
     first, last = season_windows(case.place.region, YEAR)
-    overrides = [f"output={tmp_path}/runs", f"tiles={tmp_path}/tiles", "execution.workers=1", *case.coarse]
+    places = (f"output={tmp_path}/runs", f"tiles={tmp_path}/tiles")
+    overrides = [*places, "execution.workers=1", "measure.advance_m=20", *case.coarse]
     overrides.append(f"inventory={case.place.write_inventory(tmp_path / 'outlines.gpkg')}")
     archive = PublicArchive(case.place, tmp_path / "archive")
     shipped = load_config(case.path, overrides)

@@ -1,0 +1,73 @@
+"""The checkpoints that come with the project: small, honest about what they are, and they map what they never saw."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from core.models import build_model
+from core.models.checkpoint import SHIPPED, load_checkpoint
+from core.models.learned import Learned
+from core.simulate.chips import CHIPS_PER_WORLD, simulate_chip
+from core.train.chip import Chip
+from core.train.evaluate import evaluate, pooled
+from core.train.predict import predictor
+
+NAMES = ("glacier", "seven")
+# Beyond every seed that was trained or validated on.
+WORLD = 2400
+
+
+@pytest.fixture(scope="module")
+def chips() -> list[Chip]:
+    """SIMULATED, of a world that no training saw."""
+    seeds = range(WORLD * CHIPS_PER_WORLD, WORLD * CHIPS_PER_WORLD + 24, 8)
+    return [simulate_chip(seed, 256, 30) for seed in seeds]
+
+
+def test_together_they_are_small_and_there_are_no_others():
+    assert sorted(p.name for p in SHIPPED.iterdir() if p.is_dir()) == sorted(NAMES)
+    assert sum(p.stat().st_size for p in SHIPPED.rglob("*") if p.is_file()) < 15e6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_card_says_what_it_was_made_of_and_what_it_scores(name):
+    card = load_checkpoint(name).card
+    assert card.name == name and card.simulated
+    recipe = card.training["recipe"]
+    assert {source["kind"] for source in recipe["train"]} == {"simulated", "tiles"}
+    assert card.calibration.temperature != 1.0 and len(card.calibration.confidence) == 100
+    sites = card.metrics["validation"]
+    assert len(sites) >= 3 and all(site.startswith("simulated") for site in sites)
+    assert card.training["steps"] > 0 and card.licence
+
+
+def test_the_default_of_the_model_checkpoint_is_the_glacier_model():
+    assert build_model("checkpoint", {}).checkpoints[0].card.name == "glacier"
+
+
+def scores(model: object, chips: list[Chip]) -> dict[str, float]:
+    predict, scheme = predictor(model)
+    tally = pooled(evaluate(predict, chips, scheme))
+    assert tally is not None
+    return tally.scores(scheme.classes)
+
+
+def test_the_glacier_model_beats_the_band_ratio_on_a_simulated_world_with_any_sensors(chips):
+    rule = scores(build_model("band_ratio", {}), chips)["iou"]
+    for without in ("", "sar_sigma0,coherence,thermal,dem", "dem", "sar_sigma0,coherence"):
+        assert scores(Learned(without=without), chips)["iou"] > rule + 0.05, without
+
+
+def test_the_seven_class_model_tells_debris_from_ice(chips):
+    found = scores(Learned(path="seven"), chips)
+    assert found["iou"] > 0.5 and found["iou_clean_ice"] > 0.5 and found["iou_debris"] > 0.2
+
+
+def test_a_window_without_radar_or_terrain_is_mapped_wherever_the_image_was_seen(chips):
+    model = Learned()
+    predict, _ = predictor(model)
+    bare = [Chip(**{**vars(chips[0]), "values": {"optical": chips[0].values["optical"]}})]
+    found = predict(bare)
+    seen = np.isfinite(chips[0].values["optical"]).any(axis=0)
+    np.testing.assert_array_equal(np.isfinite(found[0, 0]), seen)
