@@ -147,7 +147,10 @@ def measure_glacier(
         scenes=scenes,
         flags=flags,
         geometry=None if shapely.is_empty(shape) else shape,
-        attributes=_attributes(whole, area, known, lattice, ownership, term_type, rules),
+        # What has no outline is no ground that anybody could look up.
+        attributes=_attributes(whole, area, known, lattice, ownership, term_type, rules)
+        if not shapely.is_empty(shape)
+        else Attributes(),
         cover=cover,
         surfaces=surfaces,
         calving=calving_front(ownership, whole, known, lattice, term_type) if rules.fronts else None,

@@ -19,6 +19,7 @@ from core.measure.hypsometry import hypsometry_rows
 from core.measure.outline import tidy
 from core.measure.ownership import ownerships
 from core.measure.rules import MeasureRules
+from core.release.measures import area_km2, perimeter_km
 from core.release.schema import AREA, FRONT, HYPSOMETRY, OUTLINE, SURFACE, WITH_AREA, joined_words
 from core.tiles import SceneRef
 
@@ -139,12 +140,17 @@ def area_row(
 
 
 def outline_rows(row: Row, found: Measurement) -> list[Row]:
-    """The rows of glacier_outline: one per part of a mapped outline; class `glacier`, as no classes are told apart."""
+    """The rows of glacier_outline: one per part of a mapped outline; class `glacier`, as no classes are told apart.
+
+    The parts add up to the glacier. Ice beyond the outline lies in the pixels along it, so it is divided by the length
+    of the rims; what was drawn but not counted, by area.
+    """
     if found.geometry is None:
         return []
     parts = shapely.get_parts(row["geometry"])
-    # Planar degrees shrink alike within one glacier, so they divide its area well enough among its parts.
-    share = shapely.area(parts) / shapely.area(parts).sum()
+    drawn, rim = area_km2(parts), perimeter_km(parts)
+    beyond = max(0.0, row["area_km2"] - float(drawn.sum()))
+    area = (row["area_km2"] - beyond) * drawn / drawn.sum() + beyond * rim / rim.sum()
     return [
         {
             "rgi_id": row["rgi_id"],
@@ -152,7 +158,7 @@ def outline_rows(row: Row, found: Measurement) -> list[Row]:
             "year": row["year"],
             "part": k,
             "class": "glacier",
-            "area_km2": float(share[k] * row["area_km2"]),
+            "area_km2": float(area[k]),
             "run_id": row["run_id"],
             "geometry": part,
         }

@@ -5,7 +5,7 @@ about a quarter of the pixel on average, so an area may be off by its perimeter 
 differ from that of its geometry by this + 2 %, and two glaciers may overlap by this, taken over the perimeter of the
 overlap (a sliver half a pixel wide passes, a full row of pixels does not), or by one pixel. Ground that was not seen
 may be drawn in whole while the area counts a share of it, so the hidden part of an outline is allowed on top. So are
-four pixels: a body of a few pixels that all hold a share of ice is drawn by its peak alone.
+four pixels for each part: a body of a few pixels that all hold a share of ice is drawn by its peak alone.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def check_areas(
     unusable = np.isnan(stated) | ~shapely.is_valid(shapes) | out_of_range(shapely.bounds(shapes))
     shapes = without(shapes, unusable)
     drawn = area_km2(shapes)
-    allowed = AREA_TOLERANCE * np.abs(stated) + hidden_km2 + SMALL_BODY_PX * res_m**2 / 1e6
+    bodies = np.maximum(shapely.get_num_geometries(shapes), 1)  # a missing shape has none
+    allowed = AREA_TOLERANCE * np.abs(stated) + hidden_km2 + SMALL_BODY_PX * bodies * res_m**2 / 1e6
     suspects = np.flatnonzero(np.abs(drawn - stated) > allowed)
     allowed[suspects] += perimeter_km(shapes[suspects]) * res_m / 4e3
     off = suspects[np.abs(drawn - stated)[suspects] > allowed[suspects]]

@@ -5,6 +5,7 @@ Every raster carries the tag SIMULATED=YES; the configuration says `simulated: t
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,18 @@ def write_scene(
     }
 
 
+def write_dem(folder: Path, site: Site, zone: Zone, transform: Affine, surface: NDArray[np.float32]) -> dict[str, Any]:
+    """The elevation model of a site, to the decimetre; returns its entry of the configuration."""
+    name = f"dem/SIM-{site.name}-dem.tif"
+    write_raster(folder / name, np.round(surface, 1)[None], transform, zone, None, ("elevation_m",), {"UNITS": "m"})
+    return {
+        "id": f"SIM-{site.name}-dem",
+        "sensor": "dem",
+        "date": dt.date(YEAR, 7, 1),
+        "files": [{"path": name, "bands": {"elevation_m": 1}}],
+    }
+
+
 def write_tables(folder: Path, tables: SiteTables) -> tuple[Path, Path]:
     """(outlines.gpkg, truth.parquet)."""
     outlines, truth = folder / "outlines.gpkg", folder / "truth.parquet"
@@ -108,7 +121,7 @@ def write_config(path: Path, outlines: str, scenes: list[dict[str, Any]]) -> Non
         "tiles": "tiles",
         "grid": {"res_m": DEMO_RES_M},
         "model": {"name": "band_ratio"},
-        "sensors": {"optical": {"res_m": DEMO_RES_M}},
+        "sensors": {"optical": {"res_m": DEMO_RES_M}, "dem": {"res_m": DEMO_RES_M}},
         "scenes": scenes,
     }
     path.write_text(_HEADER + yaml.safe_dump(config, sort_keys=False, width=110), encoding="utf-8")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from core.simulate import glacier
 from core.simulate.land.ice import YEARS
 from core.simulate.land.land import Land, build_land
-from core.simulate.outline import draw_outlines
+from core.simulate.outline import Outlines, draw_outlines
 from core.simulate.surface import burn
 
 _SMALLEST_KM2 = 0.15
@@ -52,16 +52,26 @@ def simulate_history(seed: int, px: int = 512, res_m: float = 30.0, site: str | 
         )
         for land in lands[1:]
     ]
+    then = drawn[0].then
     side = px * res_m
     inner = shapely.box(2.0 * res_m, 2.0 * res_m, side - 2.0 * res_m, side - 2.0 * res_m)
-    whole = shapely.within(drawn[0].then, inner)
-    outlines = (drawn[0].then[whole], *(d.now[whole] for d in drawn))
+    whole = shapely.within(then, inner)
+    outlines = (then[whole], *(_by_number(then, d)[whole] for d in drawn))
     rows = [
         row
         for year, land, shapes in zip(YEARS, lands, outlines, strict=True)
         for row in _rows(year, land, shapes, transform)
     ]
     return History(YEARS, lands, outlines, transform, pd.DataFrame(rows))
+
+
+def _by_number(then: NDArray[np.object_], drawn: Outlines) -> NDArray[np.object_]:
+    """The later outlines of `drawn` in the order of `then`: each drawing orders and cuts the first year anew."""
+    point, number = shapely.STRtree(then).query(shapely.point_on_surface(drawn.then), predicate="within")
+    return np.array(
+        [shapely.intersection(shapely.union_all(drawn.now[point[number == i]]), then[i]) for i in range(len(then))],
+        dtype=object,
+    )
 
 
 def _rows(year: int, land: Land, shapes: NDArray[np.object_], transform: Affine) -> list[dict[str, object]]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from core.grid import Zone
 from core.simulate.cloud import Sky, make_sky
-from core.simulate.files import write_config, write_raster, write_scene, write_tables
+from core.simulate.files import write_config, write_dem, write_scene, write_tables
 from core.simulate.glacier import grow_ice
 from core.simulate.noise import stream
 from core.simulate.optical import render
@@ -134,10 +134,7 @@ def _photograph(placed: _Placed, seed: int, out: Path) -> tuple[list[Sky], list[
         stored = render(cover(ground, site, seed, acquisition), ground.texture, light, sky, rng)
         entries.append(write_scene(out, site, acquisition, zone, placed.transform, stored, sky.mask))
         skies.append(sky)
-    dem = np.round(ground.surface, 1)[None]
-    write_raster(
-        out / f"dem/SIM-{site.name}-dem.tif", dem, placed.transform, zone, None, ("elevation_m",), {"UNITS": "m"}
-    )
+    entries.append(write_dem(out, site, zone, placed.transform, ground.surface))
     return skies, entries
 
 

@@ -49,8 +49,9 @@ def test_all_outlines_have_one_row_and_those_outside_the_frame_say_why(
 
 
 def test_everest_rows_name_the_day_of_the_scene_and_the_sensor(everest: Ran) -> None:
-    measured = everest.area().query("status == 'measured'")
-    assert len(measured) > 40
+    # Calibrated, this October scene shows less bare ice than its raw counts did: many glaciers fall below the minimum.
+    measured = everest.area().query("status in ('measured', 'below_minimum')")
+    assert len(measured) > 60 and (measured["status"] == "measured").sum() > 30
     assert (
         {str(d) for d in measured["scene_date_min"]} == {"2000-10-30"} == {str(d) for d in measured["scene_date_max"]}
     )

@@ -95,6 +95,20 @@ def test_parts_share_the_area_of_their_glacier():
     assert sorted(p["area_km2"] for p in parts) == pytest.approx(truth, rel=0.01)
 
 
+def test_ice_beyond_the_outline_goes_to_the_parts_with_the_longest_rims():
+    disc, slab = shapely.Point(700_000, 5_150_000).buffer(500), shapely.box(702_000, 5_150_000, 706_000, 5_150_100)
+    drawn = shapely.MultiPolygon([disc, slab])
+    row = {**OWNER, "area_km2": 2.0, "geometry": to_lon_lat(drawn, ALPS)}
+    found = outline_rows(row, Measurement("measured", None, 1.0, geometry=drawn))
+    truth = np.array([geodesic_area_km2(ALPS, disc), geodesic_area_km2(ALPS, slab)])
+    area = np.array([part["area_km2"] for part in found])
+    assert area.sum() == pytest.approx(2.0)
+    beyond = (2.0 - truth.sum()) * np.array([disc.length, slab.length]) / (disc.length + slab.length)
+    np.testing.assert_allclose(area, truth + beyond, rtol=1e-3)
+    less = outline_rows({**row, "area_km2": 0.5}, Measurement("measured", None, 1.0, geometry=drawn))
+    np.testing.assert_allclose([part["area_km2"] for part in less], 0.5 * truth / truth.sum(), rtol=1e-3)
+
+
 def test_dates_and_sensors_are_those_of_the_scenes_used():
     shape = blob(700_000, 5_150_000, 900)
     lattice = Lattice(ALPS, 10)
