@@ -33,8 +33,8 @@ from release_factory import (
 
 from core.objects import Objects
 from core.release import table_from_rows, verify_release
-from core.release.check_geometry import overlapping_pairs
-from core.release.schema import GLACIER_OUTLINE
+from core.release.check_geometry import check_areas, overlapping_pairs
+from core.release.schema import GLACIER_AREA, GLACIER_OUTLINE
 
 AREA = LAYOUT.part("glacier_area", "06")
 OUTLINE = LAYOUT.part("glacier_outline", "06")
@@ -329,6 +329,14 @@ def test_an_area_within_a_quarter_pixel_along_the_outline_is_accepted(url: str) 
     row = area_row(0, shape)
     publish(url, [row | {"area_km2": row["area_km2"] * 1.025}], res_m=30.0)
     assert verify_release(url) == []
+
+
+@pytest.mark.parametrize(("pixels", "found"), [(3, 0), (6, 1)])
+def test_each_of_many_small_bodies_may_hold_a_few_pixels_that_are_not_drawn(pixels: int, found: int) -> None:
+    shape = shapely.MultiPolygon([square(-20 + 0.01 * k, 64, 0.0002) for k in range(9)])
+    row = area_row(0, shape)
+    table = table_from_rows([row | {"area_km2": row["area_km2"] + 9 * pixels * 0.03**2}], GLACIER_AREA)
+    assert len(list(check_areas("t", table, np.array([shape], dtype=object), 30.0, np.zeros(1)))) == found
 
 
 def test_an_area_beyond_the_tolerance_is_found(url: str) -> None:
