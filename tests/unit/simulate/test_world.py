@@ -13,6 +13,7 @@ import rasterio
 import shapely
 from rasterio.features import rasterize
 
+from core.config import Config, SceneConfig
 from core.grid import Lattice, Zone, home_zones
 from core.simulate import SITES, Site, build_world
 from tests.unit.simulate.conftest import Built
@@ -23,6 +24,11 @@ RGI7 = (
     *("zmin_m", "zmax_m", "zmed_m", "zmean_m", "slope_deg", "aspect_deg", "aspect_sec", "dem_source", "lmax_m"),
     "geometry",
 )
+
+
+def images(config: Config) -> list[SceneConfig]:
+    """The optical scenes; the elevation models come after those of their site."""
+    return [scene for scene in config.scenes if scene.sensor == "optical"]
 
 
 def test_the_world_has_enough_glaciers_regions_and_zones(built: Built) -> None:
@@ -108,7 +114,7 @@ def test_the_hidden_glacier_is_seen_by_no_scene_and_a_partly_cloudy_one_by_the_s
     assert len(hidden) >= 1 and not hidden.observed.any() and (hidden.area_km2_inventory > 0.05).any()
     partly = built.special("partly_cloudy")
     assert len(partly) >= 1 and (partly.observed_fraction > 0.99).all()
-    (first, second), lost = [s for s in built.config.scenes if s.id.startswith("SIM-alps")], []
+    (first, second), lost = [s for s in images(built.config) if s.id.startswith("SIM-alps")], []
     shape = built.inventory.set_index("rgi_id").geometry[partly[partly.o1region == "11"].rgi_id.iloc[0]]
     shape = Zone("utm32n").project(np.array([shape], dtype=object))[0]
     for scene in (first, second):
@@ -138,14 +144,15 @@ def test_the_configuration_loads_and_says_simulated(built: Built) -> None:
     assert config.model.name == "band_ratio"
     text = built.world.config.read_text()
     assert text.startswith("# SIMULATED") and str(built.folder) not in text
-    assert len(config.scenes) == 2 * len(SITES)
-    dates = {s.id: s.date for s in config.scenes}
+    assert len(images(config)) == 2 * len(SITES)
+    assert [s.sensor for s in config.scenes].count("dem") == len(SITES)
+    dates = {s.id: s.date for s in images(config)}
     assert len(set(dates.values())) == len(dates)
 
 
 def test_scenes_are_tagged_and_lie_off_the_lattice(built: Built) -> None:
     zones = [Zone(site.zone) for site in SITES for _ in site.scenes]
-    for scene, zone in zip(built.config.scenes, zones, strict=True):
+    for scene, zone in zip(images(built.config), zones, strict=True):
         assert scene.id.startswith("SIM-") and scene.mask is not None
         with rasterio.open(scene.files[0].path) as file, rasterio.open(scene.mask.path) as mask:
             assert file.crs.to_epsg() == zone.epsg and mask.crs == file.crs
