@@ -19,6 +19,7 @@ from core.grid import Lattice, PixelWindow
 
 # Work arrays of 16 MiB: the allocator keeps and reuses what is smaller than 32 MiB, while larger arrays are mapped
 # afresh every time, and their page faults cost more than the arithmetic.
+_STEPS = float(1 << 20)
 _BAND_PX = 1 << 21
 
 FloatArray = NDArray[np.float64]
@@ -117,7 +118,9 @@ def _accumulate(
     cells = np.bincount(flat, weights=rise * (1 - inside), minlength=total + 1)[: total + 1]
     # Pieces in the spare column have inside == 0, so nothing spills into the next row.
     cells += np.bincount(flat + 1, weights=rise * inside, minlength=total + 1)[: total + 1]
-    share = np.clip(np.cumsum(cells[:total]), 0.0, 1.0).astype(np.float32)
+    # The running sum goes through all windows, so its last bits depend on which others are there; in steps of 2⁻²⁰ the
+    # share of a pixel does not.
+    share = (np.rint(np.clip(np.cumsum(cells[:total]), 0.0, 1.0) * _STEPS) / _STEPS).astype(np.float32)
     # Running sums leave dust of 1e-12 where the truth is 0 or 1; a pixel nobody touches must be exactly empty.
     share[share < 1e-6] = 0.0
     share[share > 1 - 1e-6] = 1.0

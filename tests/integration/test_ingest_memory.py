@@ -14,7 +14,7 @@ from tests.made_scenes import BANDS, BLOCK, config, grid, raster, scene
 
 BOUND_MB = 2500
 CHILD = """
-import json, resource, sys
+import json, pathlib, re, sys
 from core.config import Config
 from core.grid import Block
 from core.ingest import ingest_block
@@ -22,7 +22,8 @@ from core.tiles import TileStore
 
 made = Config.model_validate_json(sys.argv[1])
 marker = ingest_block(made, TileStore(sys.argv[2]), Block.parse(sys.argv[3]), "optical")
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+# Not ru_maxrss, which begins with the memory of the process that started this one.
+peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", pathlib.Path("/proc/self/status").read_text())[1]) / 1024
 print(json.dumps([marker.observed_fraction, len(marker.scenes), peak]))
 """
 

@@ -15,7 +15,7 @@ from core.errors import ConfigError
 from tests.unit.change.made_changes import draw_errors, made_series
 
 share = st.floats(0.0, 1.0)
-size = st.floats(0.0, 10.0)
+size = st.just(0.0) | st.floats(1e-6, 10.0)
 YES = np.array([True])
 
 

@@ -45,7 +45,9 @@ def config(tmp_path) -> Path:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_a_shipped_training_loads_and_builds_its_net(path):
-    settings = load_train_config(path)
+    # What it goes on from is made by another recipe, or shipped.
+    started = load_train_config(path).init
+    settings = load_train_config(path, ["init=null"] if started and "/" in started else [])
     card = build_card(settings)
     assert card.simulated and 0.2e6 < count_weights(build_start(settings, card)) < 3e6
     assert len(CONFIGS) >= 2
