@@ -129,7 +129,7 @@ def map_block(
 
 def _scores(model: Model, inputs: Inputs) -> tuple[Float32, Float32 | None]:
     """Probability, and its spread where the model has votes."""
-    if isinstance(model, Voting) and model.votes > 1:
+    if isinstance(model, Voting) and has_spread(model):
         return model.predict_spread(inputs)
     return model.predict(inputs), None
 

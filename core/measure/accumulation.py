@@ -17,6 +17,8 @@ from scipy.ndimage import minimum_filter
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
 
+from core.routing import roots
+
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
@@ -123,16 +125,6 @@ def _lowest_passes(elevation_m: Float64, basin: Index, basins: int) -> tuple[Ind
     order = np.lexsort((pass_m[apart], key))
     lowest = apart[order[np.diff(key[order], prepend=-1) > 0]]
     return here[lowest], there[lowest], pass_m[lowest]
-
-
-def roots(receiver: Index) -> Index:
-    """The pixel at which the flow from each pixel ends. Doubles the stride each round: log₂(longest way) rounds."""
-    jump = receiver
-    while True:
-        further = jump[jump]
-        if np.array_equal(further, jump):
-            return jump
-        jump = further
 
 
 def reaches(receiver: Index, goal: Bool) -> Bool:

@@ -32,7 +32,7 @@ from scipy.sparse.csgraph import connected_components
 from core.coverage import coverage_share
 from core.errors import PoisonError
 from core.grid import Lattice, PixelWindow
-from core.simulate.routing import receivers, roots
+from core.routing import receivers, roots
 
 Labels = NDArray[np.int64]
 _POLYGON = 3

@@ -12,8 +12,8 @@ from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from core.routing import fill_pits, receivers, roots
 from core.simulate.noise import F32, reduce_mean
-from core.simulate.routing import fill_pits, receivers, roots
 
 I32 = NDArray[np.int32]
 _CELL_PX = 2  # cell of the labels, in scene pixels

@@ -13,10 +13,10 @@ from affine import Affine
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from core.routing import accumulate, receivers
 from core.simulate.glacier import Ice
 from core.simulate.noise import F32, enlarge, fractal, ramp, reduce_mean, stream
 from core.simulate.outline import Outlines
-from core.simulate.routing import accumulate, receivers
 from core.simulate.site import Acquisition, Site
 
 SUPERSAMPLING = 5

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from core.routing import accumulate, fill_pits, receivers, relax_downstream
 from core.simulate.noise import F32, enlarge, fractal, ramp, stream
-from core.simulate.routing import accumulate, fill_pits, receivers, relax_downstream
 from core.simulate.site import Site
 
 # (scene pixels per cell, iterations, how many of them first drain every pit: dear on a fine grid)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from core.routing import accumulate, receivers
 from core.simulate.land.debris import Debris, lay_debris
 from core.simulate.land.ice import YEARS, Ice, flow, grow
 from core.simulate.land.lithology import layer_rocks
@@ -21,7 +22,6 @@ from core.simulate.land.real_relief import real_bed
 from core.simulate.land.relief import CELL_PX, build_bed, refine, roughen
 from core.simulate.land.shores import still_water
 from core.simulate.noise import F32, fractal, ramp, stream
-from core.simulate.routing import accumulate, receivers
 
 _EDGE_SQRT_M = 2.6  # √ of the thickness (7 m) that counts as a glacier
 

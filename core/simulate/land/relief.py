@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from core.routing import accumulate, fill_pits, receivers, relax_downstream
 from core.simulate.land.place import Place
 from core.simulate.noise import F32, F64, enlarge, fractal, ramp, stream
-from core.simulate.routing import accumulate, fill_pits, receivers, relax_downstream
 from core.simulate.terrain import evolve
 
 CELL_PX = 4  # pixels per coarse cell

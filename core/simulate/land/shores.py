@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from core.routing import fill_pits
 from core.simulate.land.place import Place
 from core.simulate.noise import F32, fractal, ramp
-from core.simulate.routing import fill_pits
 
 _COARSE_PX = 4
 

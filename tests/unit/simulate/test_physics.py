@@ -10,11 +10,11 @@ import shapely
 from affine import Affine
 
 from core.grid import Zone
+from core.routing import accumulate, fill_pits, receivers, relax_downstream, roots
 from core.simulate.cloud import CLEAR, Sky
 from core.simulate.divides import label_glaciers
 from core.simulate.noise import enlarge, fractal, reduce_mean, stream
 from core.simulate.optical import render
-from core.simulate.routing import accumulate, fill_pits, receivers, relax_downstream, roots
 from core.simulate.spectra import BANDS, HAZE, SPECTRA
 from core.simulate.sun import Sun, cast_shadow, illumination, sun_over
 from core.simulate.surface import CLASSES, glacier_share
