@@ -59,7 +59,7 @@ def main() -> None:
         ("exactextract (share of each pixel)", peer),
         ("rasterio (in or out)", floor),
     ):
-        seconds, areas = _best(work)
+        seconds, areas = best_of(work)
         base = base or seconds
         error = np.abs(areas / truth - 1).max()
         table.add_row(
@@ -88,7 +88,7 @@ def _rasterio(outline: shapely.Geometry, window: PixelWindow, lattice: Lattice) 
     return float(inside.sum(dtype=np.int64)) * lattice.res_m**2
 
 
-def _best(work: Callable[[], NDArray[np.float64]], runs: int = 3) -> tuple[float, NDArray[np.float64]]:
+def best_of(work: Callable[[], NDArray[np.float64]], runs: int = 3) -> tuple[float, NDArray[np.float64]]:
     best, areas = np.inf, np.empty(0)
     for _ in range(runs):
         began = time.perf_counter()

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import geopandas as gpd
@@ -26,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.ndimage import binary_erosion
 
+from benchmarks.coverage_share import best_of
 from core.coverage import coverage_packed, coverage_share
 from core.grid import Lattice, PixelWindow, Zone
 from core.inventory import read_inventory
@@ -67,7 +66,7 @@ def main() -> None:
         table.add_column(name, justify="left" if name == "method" else "right")
     base, reference = None, np.empty(0)
     for name, work in (("icefleet", ours), ("exactextract", peer), ("rasterstats (centres)", centres)):
-        seconds, areas = _best(work)
+        seconds, areas = best_of(work)
         if base is None:
             base, reference = seconds, areas
         large = reference >= 1
@@ -85,15 +84,6 @@ def main() -> None:
 
 def _sum(share: NDArray[np.float32], mask: NDArray[np.uint8], window: PixelWindow, region: PixelWindow) -> float:
     return float(np.einsum("ij,ij->", share, mask[window.slices(region)], dtype=np.float64))
-
-
-def _best(work: Callable[[], NDArray[np.float64]], runs: int = 3) -> tuple[float, NDArray[np.float64]]:
-    best, areas = np.inf, np.empty(0)
-    for _ in range(runs):
-        began = time.perf_counter()
-        areas = work()
-        best = min(best, time.perf_counter() - began)
-    return best, areas
 
 
 if __name__ == "__main__":
