@@ -134,6 +134,8 @@ def measure_glacier(
     small = total < rules.min_area_km2
     cover, surfaces = _surfaces(whole, area, known, total, lattice, ownership, rules)
     others = (ownership.label >= 0) & (ownership.label != ownership.index)
+    cut_km2 = 0.0 if ownership.cut_off is None else _sum(ice * ownership.cut_off, area)
+    model_km2 = model_sigma(probability, ownership.share * area, lattice.res_m, rules.correlation_m, spread, mapped)
     return Measurement(
         status="below_minimum" if small else "measured",
         reason=f"mapped area {total:.4f} km² is below {rules.min_area_km2} km²" if small else None,
@@ -141,9 +143,9 @@ def measure_glacier(
         area_km2=total,
         sigma=AreaSigma(
             boundary_sigma(shapely.length(shape), free_share(whole >= 0.5, others), lattice.res_m, rules.boundary_px),
-            # What fills the hidden part errs as the part that it is filled from.
-            model_sigma(probability, ownership.share * area, lattice.res_m, rules.correlation_m, spread, mapped)
-            / observed,
+            # What fills the hidden part errs as the part that it is filled from. New ice that the reach cuts off is
+            # seasonal snow, and then none of it, or a surge, and then there is more.
+            float(np.hypot(model_km2 / observed, cut_km2)),
             hidden_sigma(hidden_km2, seen_share),
         ),
         area_expected_km2=_sum(ownership.share * probability, area) + filled_km2,

@@ -37,7 +37,7 @@ class Ownership:
     (rows, cols) float32 in [0, 1]. label: (rows, cols) int32, number of the outline that has most of the pixel, −1 for
     none. foreign: (rows, cols) bool, pixels that lie mostly in outlines of another zone, None if none does. ceded_px:
     what it cedes to outlines before it, in whole pixels. beyond_px: pixels of ice next to its new ice that lie beyond
-    the reach."""
+    the reach; cut_off: (rows, cols) bool, its new ice between those and the outline, None for none."""
 
     index: int
     window: PixelWindow
@@ -48,6 +48,7 @@ class Ownership:
     foreign: NDArray[np.bool_] | None = None
     ceded_px: float = 0.0
     beyond_px: int = 0
+    cut_off: NDArray[np.bool_] | None = None
 
 
 def advance_px(advance_m: float, res_m: int) -> int:
@@ -127,7 +128,10 @@ def with_advance(
     # A surge that outruns the reach must show.
     beyond = ice & (found == FREE) & maximum_filter(gained & ice, size=3, mode="constant")
     share = np.where(gained, np.float32(1), ownership.share)
-    return replace(ownership, share=share, beyond_px=int(np.count_nonzero(beyond)))
+    if not beyond.any():
+        return replace(ownership, share=share)
+    cut_off = gained & maximum_filter(beyond, size=2 * reach_px + 1, mode="constant")
+    return replace(ownership, share=share, beyond_px=int(np.count_nonzero(beyond)), cut_off=cut_off)
 
 
 def _nearer(to: NDArray[np.bool_], than: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -7,7 +7,7 @@ model: whether what was called ice is ice. Errors of pixels are alike over `corr
 variances, Σ p(1 − p) a², is far too small, and their full correlation, Σ √(p(1 − p)) a, the bound; where a model has
 votes, what they differ by is taken as alike over the whole glacier, because it is a property of the model and not of
 the place. What a rule decided against the map is as doubtful as the two are apart. What was not seen is taken to be as
-doubtful as the rest.
+doubtful as the rest; new ice that goes on beyond the reach of an advance is doubtful altogether.
 hidden: what was not observed: nothing is known of the share of it that is ice.
 
 Regions: boundaries and hidden parts of different glaciers are independent, the model is the same in all of them, so its

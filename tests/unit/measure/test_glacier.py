@@ -260,8 +260,11 @@ def test_ice_that_goes_on_beyond_the_reach_says_so():
     old, surged = (shapely.box(699_000, 5_150_000, 700_000 + metres, 5_150_400) for metres in (0, 2000))
     found = measured(LATTICE, old, surged, advance_m=60.0)
     assert found.flags[0] == "advance_at_limit:40" and found.area_advance_km2 == pytest.approx(0.024, rel=0.05)
+    # A surge or seasonal snow: what is counted may be less than all of it, or none.
+    assert found.sigma.model >= 0.024 * 0.95
     stopped = shapely.box(699_000, 5_150_000, 700_040, 5_150_400)
-    assert measured(LATTICE, old, stopped, advance_m=60.0).flags == ()
+    short = measured(LATTICE, old, stopped, advance_m=60.0)
+    assert short.flags == () and short.sigma.model < 0.005
 
 
 def test_new_ice_between_glaciers_that_no_elevation_divides_says_so():
