@@ -138,7 +138,9 @@ def _trends(series: Series, options: Options) -> pa.Table:
     broke = breakpoints(time, area, own)
     known = np.isfinite(own)
     typical = np.sqrt(np.where(known, own**2, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1))
-    surge = surge_candidates(broke, np.sqrt(2.0) * typical, options.errors.significance)
+    there = np.isfinite(area)
+    mean = np.where(there, area, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+    surge = surge_candidates(broke, mean, np.sqrt(2.0) * typical, options.errors.significance)
     return trend_table(series, time, area, trend(time, area, options.confidence), broke, surge)
 
 

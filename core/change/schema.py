@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from core.change.breakpoint import LEAST_PACE, LONGEST_YEARS
 from core.release.schema import BBOX
 
 _TEXT, _REAL, _INT, _FLAG = pa.string(), pa.float64(), pa.int32(), pa.bool_()
@@ -20,6 +21,10 @@ def _required(name: str, kind: pa.DataType, description: str, unit: str = "") ->
     return _field(name, kind, description, unit, nullable=False)
 
 
+_SURGE = (
+    f"broke and advanced, by {LEAST_PACE:.1%} of its area a year or more and for {LONGEST_YEARS:.0f} years or less, "
+    "while the other phase did not: worth a look"
+)
 _WHO = [
     _required("rgi_id", _TEXT, "identifier of the glacier in the inventory"),
     _required("o1region", _TEXT, "RGI first-order region, two digits"),
@@ -68,8 +73,8 @@ GLACIER_TREND = pa.schema(
         _field("first_time", _REAL, "of the first area, decimal year", "yr"),
         _field("last_time", _REAL, "of the last area", "yr"),
         _field("trend_km2_a", _REAL, "Theil–Sen slope", "km²/yr"),
-        _field("trend_low_km2_a", _REAL, "lower limit, 95 %", "km²/yr"),
-        _field("trend_high_km2_a", _REAL, "upper limit, 95 %", "km²/yr"),
+        _field("trend_low_km2_a", _REAL, "lower limit, 95 %; null below five dates, which cannot be as sure", "km²/yr"),
+        _field("trend_high_km2_a", _REAL, "upper limit, 95 %; null like the lower", "km²/yr"),
         _field("trend_pct_a", _REAL, "slope relative to the mean area", "%/yr"),
         _field("kendall_s", _REAL, "S of Mann and Kendall", "1"),
         _field("trend_p_value", _REAL, "two-sided, of no trend", "1"),
@@ -79,7 +84,7 @@ GLACIER_TREND = pa.schema(
         _field("before_km2_a", _REAL, "slope before the break", "km²/yr"),
         _field("after_km2_a", _REAL, "slope after the break", "km²/yr"),
         _field("step_km2", _REAL, "offset at the break", "km²"),
-        _required("surge_candidate", _FLAG, "broke and advanced while the other phase did not: worth a look"),
+        _required("surge_candidate", _FLAG, _SURGE),
         *_PLACE,
     ]
 )
