@@ -38,9 +38,6 @@ def change(
     min_observed: Annotated[
         float, typer.Option(min=0, max=1, help="glaciers seen less than this are extrapolated")
     ] = Filter.observed,
-    min_snr: Annotated[
-        float, typer.Option(min=0, help="glaciers with less area ÷ σ than this are extrapolated")
-    ] = Filter.snr,
     as_json: AsJson = False,
 ) -> None:
     """Compare the areas of glaciers between releases, with their uncertainty.
@@ -57,7 +54,7 @@ def change(
     """
     if plots and out is None:
         raise ConfigError("--plots", found="no --out", expected="a folder for the pictures", fix="add --out DIR")
-    options = Options(ErrorModel(correlation, significance), Filter(min_observed, min_snr), inventory, polygons)
+    options = Options(ErrorModel(correlation, significance), Filter(min_observed), inventory, polygons)
     with Bars(as_json) as bars:
         found = compare(releases, out, options, bars.follow("regions"))
     pictures: list[Path] = []

@@ -26,6 +26,7 @@ BELOW_MINIMUM = "below_minimum"
 QUARANTINED = "quarantined"
 STATUSES = (MEASURED, NOT_OBSERVED, BELOW_MINIMUM, QUARANTINED)
 WITH_AREA = (MEASURED, BELOW_MINIMUM)
+UNKNOWN_O2 = "unknown"  # second-order region of sums over glaciers that have none, so that sums add up
 SURFACES = ("clean_ice", "debris", "lake")
 SURFACE_AREAS = tuple(f"area_{name}_km2" for name in SURFACES)
 SIGMA_PARTS = ("area_sigma_boundary_km2", "area_sigma_model_km2", "area_sigma_hidden_km2")
