@@ -78,7 +78,7 @@ class _Pulls:
     scattered: FloatArray
     fresh: float
 
-    def sigmas(self, sigma: FloatArray, common: FloatArray) -> dict[str, float]:
+    def sigmas(self, sigma: FloatArray, common: FloatArray) -> dict[str, Any]:
         """σ of measured, extrapolated and whole rate, in `own` and `common` parts. Both (N,), see `_errors`."""
         own, alike = np.sqrt(1.0 - common) * sigma, np.sqrt(common) * sigma
         scatter = float(np.sum(self.scattered**2)) + self.fresh
@@ -236,8 +236,10 @@ def _world(regions: Sequence[Total], pulls: Sequence[_Pulls], measured: _Measure
     seen = [r for r in regions if r.n_measured]
     weight = [r.area_measured_km2 for r in seen]
     together = _Pulls(
-        *(np.sum([getattr(p, name) for p in pulls], axis=0) for name in ("direct", "pull", "scattered")),
-        fresh=float(sum(p.fresh for p in pulls)),
+        direct=np.sum([p.direct for p in pulls], axis=0),
+        pull=np.sum([p.pull for p in pulls], axis=0),
+        scattered=np.sum([p.scattered for p in pulls], axis=0),
+        fresh=sum(p.fresh for p in pulls),
     )
     sigmas = together.sigmas(measured.sigma, measured.common)
     told = {"o1region", "o2region", "labels", "years", "form", "scatter", "change_measured_own", *sigmas}

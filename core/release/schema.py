@@ -48,6 +48,10 @@ def _required(name: str, kind: pa.DataType, description: str, unit: str = "") ->
 
 
 _TEXT, _REAL, _INT, _DATE = pa.string(), pa.float64(), pa.int32(), pa.date32()
+SECOND_ORDER = (
+    f"RGI second-order region, {UNKNOWN_O2} for the glaciers without one; they add up to the total of the first-order "
+    "region, which has null"
+)
 _FRONT_CHANGE = "mean advance of the front over that of the inventory's outline; negative is retreat, null without both"
 
 GLACIER_AREA = pa.schema(
@@ -163,7 +167,7 @@ GLACIER_SURFACE = pa.schema(
 REGION_AREA = pa.schema(
     [
         _required("o1region", _TEXT, "RGI first-order region, two digits"),
-        _field("o2region", _TEXT, "RGI second-order region; null for the total of the first-order region"),
+        _field("o2region", _TEXT, SECOND_ORDER),
         _required("year", _INT, "year that the row describes"),
         _required("n_glaciers", _INT, "glaciers of the inventory"),
         _required("n_measured", _INT, "glaciers with status measured"),
