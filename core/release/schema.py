@@ -177,6 +177,19 @@ REGION_AREA = pa.schema(
         _required("area_km2", _REAL, "summed area_km2 of measured and below_minimum glaciers", "km²"),
         _required("area_sigma_km2", _REAL, "uncertainty of area_km2 under sigma_model", "km²"),
         _required("sigma_model", _TEXT, "how uncertainties of glaciers are assumed to be correlated"),
+        _field(
+            "area_filled_km2",
+            _REAL,
+            "area_km2 and, for every glacier without an area but with one in the inventory, that times the ratio of "
+            "measured to inventory area of its size in the first-order region; null if nothing is measured",
+            "km²",
+        ),
+        _field(
+            "area_filled_sigma_km2",
+            _REAL,
+            "uncertainty of area_filled_km2 under sigma_model: measured areas, ratio, and scatter about it",
+            "km²",
+        ),
         _field("area_debris_km2", _REAL, "summed area_debris_km2 of those glaciers; null if none has one", "km²"),
         _required("area_inventory_km2", _REAL, "inventory area of all glaciers", "km²"),
         _required(
