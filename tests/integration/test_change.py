@@ -194,6 +194,16 @@ def test_tables_of_an_earlier_comparison_do_not_stay(release, tmp_path):
         "change_polygons.parquet", "glacier_change.parquet", "region_change.parquet"]  # fmt: skip
 
 
+def test_a_glacier_that_is_gone_and_was_seen_twice_in_one_scene_stops_nobody(tmp_path):
+    gone = small_row(0, geometry=None, area_km2=0.0, **parts(), area_inventory_km2=2.0)
+    for year, scene in ((2000, 2000), (2001, 2000), (2002, 2002)):
+        publish_year(str(tmp_path / "r"), year, [gone, *(scaled_row(i, 1.0, **SIGMA) for i in (1, 2))], scene)
+    compare([str(tmp_path / "r")], tmp_path / "out")
+    frame = pd.read_parquet(tmp_path / "out" / "glacier_trend.parquet").set_index("rgi_id")
+    assert frame.loc[named(0), ["trend_km2_a", "kendall_s", "trend_p_value"]].tolist() == [0.0, 0.0, 1.0]
+    assert frame[["trend_low_km2_a", "trend_high_km2_a"]].isna().all(axis=None)
+
+
 def test_same_releases_same_bytes(release, tmp_path):
     for name in ("a", "b"):
         compare([str(release)], tmp_path / name)

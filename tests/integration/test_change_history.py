@@ -21,9 +21,11 @@ def history() -> History:
 
 
 def mapped(history: History, rng: np.random.Generator) -> tuple[np.ndarray, Sigma]:
-    """(areas, σ) in km² of what a scene of `RES_M` shows: pixels of a grid of its own are ice if their middle is, and on
-    all glaciers alike the edge is up to half a pixel too far out or in. σ is what a release says of an outline, half a
-    pixel along it; no error is drawn from σ."""
+    """(areas, σ) in km² of what a scene of `RES_M` shows.
+
+    Pixels of a grid of its own are ice if their middle is, and on all glaciers alike the edge is up to half a pixel too
+    far out or in. σ is what a release says of an outline, half a pixel along it; no error is drawn from σ.
+    """
     area, length = (np.empty((len(history.outlines[0]), len(history.outlines))) for _ in range(2))
     for k, outlines in enumerate(history.outlines):
         drawn = shapely.buffer(outlines, RES_M * rng.uniform(-0.5, 0.5))
