@@ -181,7 +181,7 @@ REGION_AREA = pa.schema(
             "area_filled_km2",
             _REAL,
             "area_km2 and, for every glacier without an area but with one in the inventory, that times the ratio of "
-            "measured to inventory area of its size in the first-order region; null if fewer than two are measured there",
+            "measured to inventory area of its size in the first-order region; null if fewer than two are seen there",
             "km²",
         ),
         _field(
