@@ -6,10 +6,12 @@ accuracy that is promised, so every sum of pixels goes through this factor.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from threading import get_ident
+
 import numpy as np
 from numpy.typing import NDArray
-from pyproj import Proj
-from scipy.ndimage import map_coordinates
+from pyproj import CRS, Proj
 
 from core.grid.lattice import Lattice, PixelWindow
 
@@ -27,14 +29,25 @@ def pixel_area_km2(lattice: Lattice, window: PixelWindow) -> NDArray[np.float32]
     xmin, ymin, xmax, ymax = lattice.bounds_m(window)
     x = np.linspace(xmin, xmax, max(2, int(np.ceil((xmax - xmin) / _NODE_M)) + 1))
     y = np.linspace(ymax, ymin, max(2, int(np.ceil((ymax - ymin) / _NODE_M)) + 1))
-    xx, yy = np.meshgrid(x, y)
-    lon, lat = lattice.zone.unproject_points(xx.ravel(), yy.ravel())
-    factors = Proj(lattice.zone.crs).get_factors(lon, lat)
-    node = (lattice.res_m**2 / 1e6 / np.asarray(factors.areal_scale)).reshape(xx.shape)
-    # Pixel centres in node coordinates, separable: linear along columns first, then along rows.
-    at_col = (np.arange(cols) + 0.5) / cols * (len(x) - 1)
-    at_row = (np.arange(rows) + 0.5) / rows * (len(y) - 1)
-    along = map_coordinates(node, np.stack(np.meshgrid(np.arange(len(y), dtype=float), at_col, indexing="ij")), order=1)
-    low = np.minimum(at_row.astype(int), len(y) - 2)
-    t = (at_row - low)[:, None]
-    return np.asarray(along[low] * (1.0 - t) + along[low + 1] * t, dtype=np.float32)
+    lon, lat = lattice.zone.unproject_points(np.tile(x, len(y)), np.repeat(y, len(x)))
+    scale = np.asarray(_proj(lattice.zone.epsg, get_ident()).get_factors(lon, lat).areal_scale)
+    node = (lattice.res_m**2 / 1e6 / scale).reshape(len(y), len(x))
+    # Separable: along columns first, then along rows.
+    col, t_col = _between(cols, len(x))
+    row, t_row = _between(rows, len(y))
+    along = node[:, col] * (1.0 - t_col) + node[:, col + 1] * t_col
+    return np.asarray(along[row] * (1.0 - t_row[:, None]) + along[row + 1] * t_row[:, None], dtype=np.float32)
+
+
+def _between(pixels: int, nodes: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Index of the node before the centre of each pixel, and the weight of the one after it."""
+    at = (np.arange(pixels) + 0.5) / pixels * (nodes - 1)
+    low = np.minimum(at.astype(np.int64), nodes - 2)
+    return low, at - low
+
+
+@lru_cache(maxsize=256)
+def _proj(epsg: int, thread: int) -> Proj:
+    """Kept for each thread, because threads must not share one."""
+    del thread
+    return Proj(CRS.from_epsg(epsg))

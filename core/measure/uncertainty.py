@@ -21,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from core.measure.frame import whole_cells
+
 Float32 = NDArray[np.float32]
 # Standard deviation of a uniform share in [0, 1]: what is known of a hidden pixel at worst.
 UNKNOWN_SHARE_SIGMA = 12**-0.5
@@ -102,10 +104,7 @@ def _peak(width: float) -> float:
 
 
 def _binned(values: NDArray[np.float64], cell: int) -> NDArray[np.float64]:
-    rows, cols = (-size % cell for size in values.shape)
-    padded = np.pad(values, ((0, rows), (0, cols)))
-    shape = padded.shape[0] // cell, cell, padded.shape[1] // cell, cell
-    return np.asarray(padded.reshape(shape).sum(axis=(1, 3)))
+    return np.asarray(whole_cells(values, cell).sum(axis=(1, 3)))
 
 
 def _pair(mask: NDArray[np.bool_], axis: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
