@@ -6,12 +6,8 @@ accuracy that is promised, so every sum of pixels goes through this factor.
 
 from __future__ import annotations
 
-from functools import lru_cache
-from threading import get_ident
-
 import numpy as np
 from numpy.typing import NDArray
-from pyproj import CRS, Proj
 
 from core.grid.lattice import Lattice, PixelWindow
 
@@ -22,7 +18,7 @@ _NODE_M = 3840
 def pixel_area_km2(lattice: Lattice, window: PixelWindow) -> NDArray[np.float32]:
     """Ellipsoidal area of each pixel of `window`: (rows, cols) float32, km².
 
-    The areal scale of the projection is computed with pyproj at nodes 3.84 km apart and interpolated linearly;
+    The areal scale of the projection is computed at nodes 3.84 km apart and interpolated linearly;
     the error against a geodesic polygon of the pixel is below 1e-6 (tests/unit/grid).
     """
     rows, cols = window.shape
@@ -30,8 +26,7 @@ def pixel_area_km2(lattice: Lattice, window: PixelWindow) -> NDArray[np.float32]
     x = np.linspace(xmin, xmax, max(2, int(np.ceil((xmax - xmin) / _NODE_M)) + 1))
     y = np.linspace(ymax, ymin, max(2, int(np.ceil((ymax - ymin) / _NODE_M)) + 1))
     lon, lat = lattice.zone.unproject_points(np.tile(x, len(y)), np.repeat(y, len(x)))
-    scale = np.asarray(_proj(lattice.zone.epsg, get_ident()).get_factors(lon, lat).areal_scale)
-    node = (lattice.res_m**2 / 1e6 / scale).reshape(len(y), len(x))
+    node = (lattice.res_m**2 / 1e6 / lattice.zone.areal_scale(lon, lat)).reshape(len(y), len(x))
     # Separable: along columns first, then along rows.
     col, t_col = _between(cols, len(x))
     row, t_row = _between(rows, len(y))
@@ -44,10 +39,3 @@ def _between(pixels: int, nodes: int) -> tuple[NDArray[np.int64], NDArray[np.flo
     at = (np.arange(pixels) + 0.5) / pixels * (nodes - 1)
     low = np.minimum(at.astype(np.int64), nodes - 2)
     return low, at - low
-
-
-@lru_cache(maxsize=256)
-def _proj(epsg: int, thread: int) -> Proj:
-    """Kept for each thread, because threads must not share one."""
-    del thread
-    return Proj(CRS.from_epsg(epsg))

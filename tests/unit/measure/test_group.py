@@ -14,7 +14,7 @@ from shapely.geometry.base import BaseGeometry
 from core.coverage import coverage_share
 from core.grid import Lattice, PixelWindow, Zone
 from core.inventory import area_km2, split_antimeridian
-from core.measure import Measurement, MeasureRules, MosaicWindow, measure_group
+from core.measure import Measurement, MeasureRules, MosaicWindow, group, measure_group
 from core.measure.calving import Calving
 from core.measure.group import Origin, area_row, front_rows, in_lon_lat, outline_rows, surface_rows, to_lon_lat
 from core.measure.surfaces import Surfaces
@@ -72,6 +72,22 @@ def test_every_member_has_one_complete_row_in_order_and_neighbours_have_none():
     assert set(table.column("year").to_pylist()) == {2020}
     parts = table_from_rows([p for _, more in found for p in more], GLACIER_OUTLINE)
     assert parts.column("rgi_id").to_pylist() == [rows[1]["rgi_id"], rows[2]["rgi_id"]]
+
+
+def test_rows_do_not_depend_on_how_many_glaciers_are_brought_to_degrees_at_once(monkeypatch):
+    shapes = [blob(700_000 + 1500 * k, 5_150_000, 300 + 100 * k, lobes=k) for k in range(4)]
+    far = [blob(700_200, 5_152_000, 150), blob(702_000, 5_152_500, 250)]
+    lattice = Lattice(ALPS, 10)
+    ground = shapely.MultiPolygon(far)
+    together = measured(ALPS, [*shapes, ground], Map(lattice, *shapes[1:], *far))
+    monkeypatch.setattr(group, "_BATCH_PX", 1)
+    apart = measured(ALPS, [*shapes, ground], Map(lattice, *shapes[1:], *far))
+    assert [row["n_parts"] for row, _ in apart][-1] == 2
+    assert len({row["rgi_id"] for row, _ in together}) == 5
+    for (row, parts), (row_apart, parts_apart) in zip(together, apart, strict=True):
+        for one, other in zip([row, *parts], [row_apart, *parts_apart], strict=True):
+            assert one["geometry"] == other["geometry"]
+            assert repr({**one, "geometry": None}) == repr({**other, "geometry": None})
 
 
 def test_a_measured_row_has_the_mapped_outline_of_the_mapped_area():
