@@ -1,43 +1,28 @@
 """The configuration of a run: one YAML file, checked completely before anything starts.
 
-Unknown keys are refused, with the nearest known one named; `${VARIABLE}` and `${VARIABLE:-default}` are filled from
-the environment; relative paths are taken from the folder of the file. `--set key.path=value` overrides any key.
-Everything raises `ConfigError`; nothing here reads data.
+Read as `core.settings` reads; relative paths are taken from the folder of the file. Everything raises `ConfigError`;
+nothing here reads data.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import difflib
-import os
-import re
-import types
-import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from core.errors import ConfigError
 from core.measure.objects import rule_set
 from core.measure.rules import MeasureRules
 from core.objects import normalise_url, obstore_path
 from core.sensors import sensor as registered
+from core.settings import Strict, explain, read_mapping
 
 REGIONS = tuple(f"{i:02d}" for i in range(1, 21))
 STATIC = "static"  # epoch of what does not change from year to year
-_EACH = "NAME"  # stands for the keys of a mapping in `config_keys`
-_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _RULES = MeasureRules()
-_SET_INDEX = re.compile(r"^\d+$")
-
-
-class Strict(BaseModel):
-    """Knows its keys and no others."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class GridConfig(Strict):
@@ -315,43 +300,12 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), env: Mapping[st
     return check_config(data, where=str(path), base=Path(path).resolve().parent)
 
 
-def read_mapping(
-    path: str | Path, overrides: Sequence[str] = (), env: Mapping[str, str] | None = None
-) -> dict[str, Any]:
-    """The mapping of a YAML file, overridden and filled in but not yet checked. Raises ConfigError (`load_config`)."""
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(
-            str(path), found=error.strerror or str(error), fix="give the path of a YAML configuration"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(str(path), found="bytes that are no text", expected="YAML in UTF-8") from error
-    try:
-        data = yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2000-13-01
-        mark = getattr(error, "problem_mark", None)
-        line = f" line {mark.line + 1}" if mark else ""
-        raise ConfigError(
-            f"{path}{line}", found=str(getattr(error, "problem", error)), expected="valid YAML"
-        ) from error
-    if not isinstance(data, dict):
-        raise ConfigError(
-            str(path), found=type(data).__name__, expected="a mapping of keys such as name, year, inventory"
-        )
-    for override in overrides:
-        _apply_override(data, override)
-    filled: dict[str, Any] = _fill_variables(data, os.environ if env is None else env, str(path))
-    return filled
-
-
 def check_config(data: dict[str, Any], *, where: str, base: Path) -> Config:
     """A mapping → Config, with absolute URLs. Raises ConfigError (see `load_config`)."""
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
-        raise explain(error, where) from error
+        raise explain(error, where, Config) from error
     return config.model_copy(
         update={
             "output": normalise_url(config.output, base),
@@ -363,25 +317,6 @@ def check_config(data: dict[str, Any], *, where: str, base: Path) -> Config:
             "sources": [_absolute_source(s, base) for s in config.sources],
         }
     )
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML that refuses a key given twice, where PyYAML would silently drop the first."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
-                if key.value in seen:
-                    problem = f"key {key.value!r} a second time"
-                    raise yaml.constructor.ConstructorError(problem=problem, problem_mark=key.start_mark)
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-def config_keys(root: type[BaseModel] = Config) -> list[str]:
-    """Every key with its default and meaning, one per line: what `icefleet run --keys` prints."""
-    return list(_describe(root, ""))
 
 
 def _absolute(path: str, base: Path) -> str:
@@ -412,100 +347,3 @@ def _absolute_model(model: ModelConfig, base: Path) -> ModelConfig:
 
 def _absolute_source(source: SourceConfig, base: Path) -> SourceConfig:
     return source.model_copy(update={"catalog": _absolute(source.catalog, base)}) if source.catalog else source
-
-
-def _apply_override(data: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"--set {override}", found="no '='", expected="key.path=value, e.g. output=s3://bucket/runs")
-    try:
-        value = yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"--set {override}", found=text, expected="a YAML value") from error
-    *parents, last = key.split(".")
-    node: Any = data
-    for part in parents:
-        if isinstance(node, list) and _SET_INDEX.match(part) and int(part) < len(node):
-            node = node[int(part)]
-        elif isinstance(node, dict):
-            child = node.get(part)
-            if child is None:
-                child = node[part] = {}
-            node = child
-        else:
-            raise ConfigError(f"--set {override}", found=f"no key {part!r}", expected="a path of keys that exist")
-    if isinstance(node, list) and _SET_INDEX.match(last) and int(last) < len(node):
-        node[int(last)] = value
-    elif isinstance(node, dict):
-        node[last] = value
-    else:
-        raise ConfigError(f"--set {override}", found=f"no key {last!r}", expected="a path of keys that exist")
-
-
-def _fill_variables(value: Any, env: Mapping[str, str], where: str) -> Any:
-    if isinstance(value, dict):
-        return {k: _fill_variables(v, env, where) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_fill_variables(v, env, where) for v in value]
-    if not isinstance(value, str):
-        return value
-
-    def fill(match: re.Match[str]) -> str:
-        found = env.get(match[1]) or match[2]
-        if found is None:
-            raise ConfigError(
-                where, found=f"${{{match[1]}}} in {value!r}, not set or empty", fix=f"export {match[1]}=… first"
-            )
-        return found
-
-    return _VARIABLE.sub(fill, value)
-
-
-def explain(error: ValidationError, where: str, root: type[BaseModel] = Config) -> ConfigError:
-    """What pydantic found, as one error that names the key and, for an unknown one, the nearest known."""
-    # A mistyped key is both unknown and missing; the unknown one tells more.
-    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    key = ".".join(str(p) for p in first["loc"])
-    if first["type"] == "extra_forbidden":
-        known = _known_keys(first["loc"][:-1], root)
-        near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
-        fix = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
-        return ConfigError(f"{where}: {key}", found="an unknown key", fix=fix)
-    if first["type"] == "missing":
-        return ConfigError(f"{where}: {key}", found="nothing", expected="this key, which has no default")
-    found = repr(first.get("input"))
-    return ConfigError(
-        f"{where}: {key or 'configuration'}", found=found[:120], expected=first["msg"].removeprefix("Value error, ")
-    )
-
-
-def _known_keys(path: tuple[int | str, ...], root: type[BaseModel]) -> list[str]:
-    model = root
-    for part in path:
-        # What is no field is a number in a list, or a key in a mapping of names.
-        field = model.model_fields.get(str(part))
-        model = (_model_in(field.annotation) if field else None) or model
-    return sorted(model.model_fields)
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if typing.get_origin(annotation) in (list, dict, typing.Union, types.UnionType, Annotated):
-        for inner in typing.get_args(annotation):
-            model = _model_in(inner)
-            if model is not None:
-                return model
-    return None
-
-
-def _describe(model: type[BaseModel], prefix: str) -> typing.Iterator[str]:
-    for name, field in model.model_fields.items():
-        inner = _model_in(field.annotation)
-        if inner is not None:
-            container = typing.get_origin(field.annotation)
-            many = "[]" if container is list else f".{_EACH}" if container is dict else ""
-            yield from _describe(inner, f"{prefix}{name}{many}.")
-            continue
-        default = "required" if field.is_required() else f"default {field.get_default(call_default_factory=True)!r}"
-        yield f"{prefix}{name}  ({default})" + (f"  {field.description}" if field.description else "")

@@ -41,9 +41,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of tabl
 
 def _print_keys(wanted: bool) -> None:
     if wanted:
-        from core.config import config_keys
+        from core.config import Config
+        from core.settings import config_keys
 
-        for line in config_keys():
+        for line in config_keys(Config):
             print(line)
         raise typer.Exit(OK)
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from core.config import config_keys
+from core.settings import config_keys
 from core.train.chip import Chip
 from core.train.config import TrainConfig
 from jobs.console import OK, errors, table

@@ -26,8 +26,9 @@ from core.errors import PoisonError
 from core.grid import Lattice, PixelWindow
 from core.ingest.offset import with_true_offset
 from core.ingest.raster import Raster, RasterHeader, open_raster, public, raster_errors, read_header, remote, same_crs
+from core.ingest.source_grid import SourceGrid
 from core.ingest.vector import axis_angle, turn
-from core.ingest.warp import SourceGrid, tiles_of, warp_clear, warp_sums, warp_values
+from core.ingest.warp import tiles_of, warp_clear, warp_sums, warp_values
 from core.sensors import Sensor
 from core.stopwatch import WAIT, WARP, Stopwatch
 from core.tiles import SceneRef

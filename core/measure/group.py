@@ -64,7 +64,8 @@ def measure_group(
     mosaic in a window, with the scenes that its `scene` counts and the sensors used there; ground: layers in a window.
     """
     rows = cast("list[Row]", glaciers.iloc[members].to_dict("records"))
-    shares = ownerships(members, outlines_m, tree, lattice, rules.advance_m)
+    foreign = (glaciers["zone"] != lattice.zone.name).to_numpy(dtype=bool)
+    shares = ownerships(members, outlines_m, tree, lattice, rules.advance_m, foreign)
     done: list[_Done] = []
     pixels = 0
     for inventory, (_, ownership) in zip(rows, shares, strict=True):

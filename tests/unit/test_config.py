@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from core.config import Config, config_keys, load_config
+from core.config import Config, load_config
 from core.errors import ConfigError
+from core.settings import config_keys
 
 # Those of trainings have keys of their own (tests/unit/train/test_train_config.py).
 SHIPPED = (Path(__file__).parents[2] / "jobs" / "configs").glob("*.yaml")
@@ -307,7 +308,7 @@ def leaves(annotation: object, prefix: str) -> list[str]:
 
 
 def test_every_key_is_listed_with_its_default():
-    listed = {line.split()[0].replace("[]", "").replace(".NAME", ""): line for line in config_keys()}
+    listed = {line.split()[0].replace("[]", "").replace(".NAME", ""): line for line in config_keys(Config)}
     wanted = {name.removeprefix(".") for name in leaves(Config, "")}
     assert set(listed) == wanted
     assert "sensors.NAME.res_m" in listed["sensors.res_m"]
