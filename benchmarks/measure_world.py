@@ -1,6 +1,6 @@
 """What measuring the whole world costs: real groups of a SIMULATED inventory, through the worker that measures.
 
-    python -m benchmarks.measure_world [--res 30] [--every 40] [--regions 11,13] [--classes 4]
+    python -m benchmarks.measure_world [--res 30] [--every 80] [--regions 11,13] [--classes 3]
 
 The inventory has the counts and areas per region of RGI 7.0 and is planned whole; of every region each N-th group in
 the order of its number of pixels is measured, so that large and small ones are there in proportion; `--every 1` is all
@@ -234,8 +234,8 @@ def _folder(run: Run) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--res", type=int, default=30, help="pixel, metres")
-    parser.add_argument("--every", type=int, default=40, help="measure each N-th group of every region; 1: all")
-    parser.add_argument("--classes", type=int, default=4, help="of the measured groups each N-th also by size")
+    parser.add_argument("--every", type=int, default=80, help="measure each N-th group of every region; 1: all")
+    parser.add_argument("--classes", type=int, default=3, help="of the measured groups each N-th also by size")
     parser.add_argument("--regions", default="", help="such as 11,13; none: all")
     asked = parser.parse_args()
     regions = asked.regions.split(",") if asked.regions else None
