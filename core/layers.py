@@ -63,12 +63,20 @@ def layer(name: str) -> Layer:
 
 class Layers:
     """Layers of one zone. sources: the tiles of every sensor that the run has; planned: names of the blocks of the
-    plan, outside which nothing was observed."""
+    plan, outside which nothing was observed; windows: those that will be asked for, of each block only the rectangle
+    around them is read. Another window costs reading its blocks once more, whole."""
 
-    def __init__(self, lattice: Lattice, sources: Mapping[str, TileSource], planned: Set[str]) -> None:
+    def __init__(
+        self,
+        lattice: Lattice,
+        sources: Mapping[str, TileSource],
+        planned: Set[str],
+        windows: Iterable[PixelWindow] = (),
+    ) -> None:
         self._lattice, self._sources, self._planned = lattice, sources, planned
         self._bands = {name: _bands_of(name) for name in sources}
-        self._blocks: OrderedDict[tuple[str, Block], Float32] = OrderedDict()
+        self._parts = lattice.parts(windows)
+        self._blocks: OrderedDict[tuple[str, Block], tuple[PixelWindow, Float32]] = OrderedDict()
         self._bytes = 0
 
     @property
@@ -90,24 +98,34 @@ class Layers:
         out = np.full((len(self._bands[sensor]), *window.shape), np.nan, dtype=np.float32)
         for block in self._lattice.blocks(window):
             if block.name in self._planned:
-                whole = self._lattice.block_window(block)
-                inside = window.intersect(whole)
-                stored = self._block(sensor, block)
-                out[(slice(None), *inside.slices(window))] = stored[(slice(None), *inside.slices(whole))]
+                inside = window.intersect(self._lattice.block_window(block))
+                part, stored = self._block(sensor, block, inside)
+                out[(slice(None), *inside.slices(window))] = stored[(slice(None), *inside.slices(part))]
         return out
 
-    def _block(self, sensor: str, block: Block) -> Float32:
-        if (sensor, block) not in self._blocks:
-            tiles, wanted = self._sources[sensor], self._lattice.block_window(block)
-            have = source_window(self._lattice, wanted, tiles.lattice)
+    def _block(self, sensor: str, block: Block, wanted: PixelWindow) -> tuple[PixelWindow, Float32]:
+        """(a part of the block that contains what is wanted, its pixels)."""
+        whole = self._lattice.block_window(block)
+        part = self._parts.get(block, whole)
+        if not part.contains(wanted):
+            part = self._parts[block] = whole
+        if (sensor, block) not in self._blocks or self._blocks[sensor, block][0] != part:
+            tiles = self._sources[sensor]
+            have = source_window(self._lattice, part, tiles.lattice)
             read = tiles.read(have, self._bands[sensor])
-            values = np.ascontiguousarray(on_lattice(read.values, sensor, tiles.lattice, have, self._lattice, wanted))
-            self._blocks[sensor, block] = values
+            values = np.ascontiguousarray(on_lattice(read.values, sensor, tiles.lattice, have, self._lattice, part))
+            self._bytes -= self._forget(sensor, block)
+            self._blocks[sensor, block] = part, values
             self._bytes += values.nbytes
             while self._bytes > _CACHE_BYTES and len(self._blocks) > 1:
-                self._bytes -= self._blocks.popitem(last=False)[1].nbytes
+                self._bytes -= self._blocks.popitem(last=False)[1][1].nbytes
         self._blocks.move_to_end((sensor, block))
         return self._blocks[sensor, block]
+
+    def _forget(self, sensor: str, block: Block) -> int:
+        """Bytes that this frees."""
+        held = self._blocks.pop((sensor, block), None)
+        return 0 if held is None else held[1].nbytes
 
 
 def _bands_of(sensor: str) -> tuple[str, ...]:

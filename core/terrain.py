@@ -7,11 +7,8 @@ of a lattice point: degrees off within a UTM zone, any angle in UPS.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from numpy.typing import NDArray
-from pyproj import Proj
 
 from core.grid import Lattice, PixelWindow, Zone, pixel_area_km2
 
@@ -49,14 +46,9 @@ def aspect_deg(east: float, south: float, convergence_deg: float) -> float:
 
 def convergence_deg(zone: Zone, x: float, y: float) -> float:
     """Meridian convergence at a point in zone metres, degrees: what a bearing from the northing axis of the zone lacks
-    of the bearing from true north, clockwise. PROJ computes it (`pyproj.Proj.get_factors`)."""
+    of the bearing from true north, clockwise. PROJ computes it."""
     lon, lat = zone.unproject_points(np.array([x]), np.array([y]))
-    return float(_proj(zone.epsg).get_factors(lon[0], lat[0]).meridian_convergence)
-
-
-@lru_cache(maxsize=256)
-def _proj(epsg: int) -> Proj:
-    return Proj(epsg)
+    return float(zone.convergence_deg(lon, lat)[0])
 
 
 def _difference(z: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -27,7 +27,7 @@ from core.layers import Layers
 from core.layout import ReleaseLayout, RunLayout
 from core.ledger import Ledger
 from core.mapping import map_block
-from core.measure import Measurement, measure_group
+from core.measure import Measurement, glacier_windows, measure_group
 from core.measure.group import MosaicRead, Origin, area_row
 from core.models import Model, OnDevice, has_spread
 from core.mosaic import Mosaic, MosaicReader
@@ -192,38 +192,7 @@ class Worker:
 
     def _measure(self, unit: str, watch: Stopwatch) -> dict[str, float]:
         zone = Zone(unit.split("-")[1])
-        outlines = load_zone_outlines(self.run.url, zone)
-        lattice = self._lattice(zone)
-        reader = MosaicReader(self._mosaic, self.ledger, lattice, self._planned_blocks.keys())
-
-        def read(window: PixelWindow) -> MosaicRead:
-            with watch.on(WAIT):
-                return reader.read(window)
-
-        layers = Layers(
-            lattice,
-            {name: self._source(name, zone, watch) for name in self.run.measured_with},
-            self._planned_blocks.keys(),
-        )
-
-        def ground(window: PixelWindow, names: Collection[str]) -> Mapping[str, NDArray[np.float32]]:
-            with watch.on(WAIT):
-                return layers.read(window, names)
-
-        rows: dict[str, list[Row]] = {name: [] for name in REGION_TABLES}
-        for found in measure_group(
-            outlines.members(unit),
-            outlines.glaciers,
-            outlines.outline_m,
-            outlines.tree,
-            lattice,
-            read,
-            self.run.rules,
-            self._origin,
-            ground,
-        ):
-            for name, more in found.items():
-                rows[name] += more
+        rows, lost = self.measured(zone, load_zone_outlines(self.run.url, zone).members(unit), watch)
         statuses = [str(row["status"]) for row in rows[AREA]]
         counts = {status: float(statuses.count(status)) for status in sorted(set(statuses))}
         # Most groups have no front and some no surfaces: what is empty is not written, and not read.
@@ -237,11 +206,53 @@ class Worker:
                 {
                     "glaciers": len(statuses),
                     "statuses": counts,
-                    "lost_blocks": sorted(reader.lost),
+                    "lost_blocks": sorted(lost),
                     "tables": sorted(tables),
                 },
             )
         return {"glaciers": len(statuses), **counts}
+
+    def measured(
+        self, zone: Zone, members: NDArray[np.int64], watch: Stopwatch
+    ) -> tuple[dict[str, list[Row]], Collection[str]]:
+        """Measure glaciers of a zone, by their rows among its outlines: (table → rows, blocks that could not be read).
+
+        Nothing is written.
+        """
+        outlines = load_zone_outlines(self.run.url, zone)
+        lattice = self._lattice(zone)
+        reader = MosaicReader(self._mosaic, self.ledger, lattice, self._planned_blocks.keys())
+
+        def read(window: PixelWindow) -> MosaicRead:
+            with watch.on(WAIT):
+                return reader.read(window)
+
+        layers = Layers(
+            lattice,
+            {name: self._source(name, zone, watch) for name in self.run.measured_with},
+            self._planned_blocks.keys(),
+            glacier_windows(outlines.outline_m[members], lattice, self.run.rules.advance_m),
+        )
+
+        def ground(window: PixelWindow, names: Collection[str]) -> Mapping[str, NDArray[np.float32]]:
+            with watch.on(WAIT):
+                return layers.read(window, names)
+
+        rows: dict[str, list[Row]] = {name: [] for name in REGION_TABLES}
+        for found in measure_group(
+            members,
+            outlines.glaciers,
+            outlines.outline_m,
+            outlines.tree,
+            lattice,
+            read,
+            self.run.rules,
+            self._origin,
+            ground,
+        ):
+            for name, more in found.items():
+                rows[name] += more
+        return rows, reader.lost
 
     def _publish(self, region: str, watch: Stopwatch) -> dict[str, float]:
         """Partials of a region → its part of the release; glaciers of failed groups get a row with the reason."""
@@ -292,7 +303,6 @@ class Worker:
                 record,
                 Measurement("quarantined", record["problem"] or reasons[record["rgi_id"]], None),
                 self._origin,
-                None,
             )
             for record in sick.to_dict("records")
         ]

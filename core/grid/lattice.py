@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +59,15 @@ class PixelWindow:
             min(self.row1, other.row1),
             max(self.col0, other.col0),
             min(self.col1, other.col1),
+        )
+
+    def around(self, other: PixelWindow) -> PixelWindow:
+        """The smallest rectangle that holds both."""
+        return PixelWindow(
+            min(self.row0, other.row0),
+            max(self.row1, other.row1),
+            min(self.col0, other.col0),
+            max(self.col1, other.col1),
         )
 
     def contains(self, other: PixelWindow) -> bool:
@@ -182,6 +191,15 @@ class Lattice:
         for row in range(inside.row0 // n, (inside.row1 - 1) // n + 1):
             for col in range(inside.col0 // n, (inside.col1 - 1) // n + 1):
                 yield Block(self.zone, row, col)
+
+    def parts(self, windows: Iterable[PixelWindow]) -> dict[Block, PixelWindow]:
+        """Block → the smallest rectangle in it that holds all that the windows share with it."""
+        out: dict[Block, PixelWindow] = {}
+        for window in windows:
+            for block in self.blocks(window):
+                inside = window.intersect(self.block_window(block))
+                out[block] = out[block].around(inside) if block in out else inside
+        return out
 
     def centres_m(self, window: PixelWindow) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(x of each column, y of each row) at pixel centres, in zone metres."""

@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from threading import get_ident
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from pyproj import CRS, Transformer
+from pyproj import CRS, Proj, Transformer
 
 from core.errors import ConfigError
 
@@ -101,6 +102,14 @@ class Zone:
         lon, lat = _transformer(self.epsg, inverse=True).transform(x, y)
         return np.asarray(lon, dtype=np.float64), np.asarray(lat, dtype=np.float64)
 
+    def areal_scale(self, lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Area in the projection over that on the ellipsoid, at points in degrees."""
+        return np.asarray(_proj(self.epsg, get_ident()).get_factors(lon, lat).areal_scale)
+
+    def convergence_deg(self, lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Meridian convergence at points in degrees: see `core.terrain.convergence_deg`."""
+        return np.asarray(_proj(self.epsg, get_ident()).get_factors(lon, lat).meridian_convergence)
+
 
 def home_zones(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.str_]:
     """Zone names of representative points in degrees; any longitude, wrapped. Vectorised.
@@ -127,6 +136,13 @@ def home_zone(lon: float, lat: float) -> Zone:
 def _transformer(epsg: int, *, inverse: bool) -> Transformer:
     source, target = (epsg, 4326) if inverse else (4326, epsg)
     return Transformer.from_crs(source, target, always_xy=True)
+
+
+@lru_cache(maxsize=256)
+def _proj(epsg: int, thread: int) -> Proj:
+    """Kept for each thread: unlike transformers, two of them must not share one."""
+    del thread
+    return Proj(CRS.from_epsg(epsg))
 
 
 def _transform(geometry: NDArray[np.object_], transformer: Transformer) -> NDArray[np.object_]:

@@ -5,7 +5,7 @@ One glacier is measured in one window of the mosaic, whatever blocks it crosses,
 
 from core.measure.glacier import Measurement, MosaicWindow, measure_glacier
 from core.measure.group import measure_group
-from core.measure.ownership import Ownership, glacier_window, ownerships, with_advance
+from core.measure.ownership import Ownership, glacier_window, glacier_windows, ownerships, with_advance
 from core.measure.rules import MeasureRules
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "MosaicWindow",
     "Ownership",
     "glacier_window",
+    "glacier_windows",
     "measure_glacier",
     "measure_group",
     "ownerships",

@@ -17,6 +17,7 @@ from scipy.ndimage import minimum_filter
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
 
+from core.measure.frame import framed
 from core.routing import roots
 
 Float32 = NDArray[np.float32]
@@ -72,10 +73,10 @@ def steepest_receivers(elevation_m: Float64) -> Index:
     their own receivers and receive nothing.
     """
     rows, cols = elevation_m.shape
-    framed = np.pad(elevation_m, 1, constant_values=np.nan)
+    around = framed(elevation_m, np.nan)
     steepest, step = np.zeros((rows, cols)), np.zeros((rows, cols), dtype=np.int64)
     for dr, dc in _OFFSETS:
-        drop = (elevation_m - framed[1 + dr : rows + 1 + dr, 1 + dc : cols + 1 + dc]) / np.hypot(dr, dc)
+        drop = (elevation_m - around[1 + dr : rows + 1 + dr, 1 + dc : cols + 1 + dc]) / np.hypot(dr, dc)
         better = drop > steepest  # never true of NaN
         steepest[better] = drop[better]
         step[better] = dr * cols + dc

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from core.errors import SystemicError
 from core.grid import Lattice, PixelWindow
+from core.measure.frame import framed
 from core.measure.hypsometry import hypsometry
 from core.measure.length import longest_way_m
 from core.measure.terminus import find_terminus, largest_part
@@ -156,7 +157,7 @@ def _padded(elevation_m: Float32, shape: tuple[int, ...]) -> Float32:
             expected=f"{(h, w)} or {(h + 2, w + 2)}",
             fix="read the elevations on the window, or on window.pad(1)",
         )
-    return np.pad(elevation_m, 1, constant_values=np.nan)
+    return framed(elevation_m, np.nan)
 
 
 def _bounds(mask: NDArray[np.bool_]) -> tuple[slice, slice]:

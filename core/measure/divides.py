@@ -25,6 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
+from core.measure.frame import framed
+
 FREE = -1
 # About the relative accuracy of Copernicus GLO-30 from one pixel to the next on gentle slopes (unchecked).
 STEP_M = 2.0
@@ -66,12 +68,12 @@ def flood(
     away = distance_transform_edt(free[crop])
     z = np.full(away.shape, np.nan) if elevation_m is None else elevation_m[crop].astype(np.float64)
     found = _spread(
-        np.pad(label[crop], 1, constant_values=FREE),
-        np.pad(ice[crop], 1),
+        framed(label[crop], FREE),
+        framed(ice[crop]),
         # A way of so many steps gets no further; the straight distance is asked at its end alone, for if it shut off
         # a pixel on the way, what lies beyond would depend on outlines further than the reach.
-        np.pad(wanted[crop] & (away < 1.5 * reach_px), 1),
-        np.pad(z, 1, constant_values=np.nan),
+        framed(wanted[crop] & (away < 1.5 * reach_px)),
+        framed(z, np.nan),
         reach_px,
     )[1:-1, 1:-1]
     out = label.copy()

@@ -60,8 +60,8 @@ class MosaicWindow:
 
 @dataclass(frozen=True)
 class Measurement:
-    """The numbers of one glacier; None where they cannot be told. `geometry` in zone metres, None if not mapped.
-    surfaces: polygons in zone metres of each class that occurs."""
+    """The numbers of one glacier; None where they cannot be told. `geometry`, None if not mapped, and `surfaces`,
+    polygons of each class that occurs, in zone metres (in degrees after `core.measure.group.in_lon_lat`)."""
 
     status: str
     reason: str | None

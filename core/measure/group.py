@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,8 @@ MosaicRead = tuple[MosaicWindow, tuple[SceneRef, ...], tuple[str, ...]]
 ReadMosaic = Callable[[PixelWindow], MosaicRead]
 ReadGround = Callable[[PixelWindow, Collection[str]], Mapping[str, NDArray[np.float32]]]
 Row = dict[str, Any]
+# Bounds what glaciers hold in memory until their rows are made.
+_BATCH_PX = 1 << 20
 _LON_LAT_DIGITS = 7  # 1 cm: far below a pixel, and the same text on every machine
 
 
@@ -64,18 +66,40 @@ def measure_group(
     rows = cast("list[Row]", glaciers.iloc[members].to_dict("records"))
     foreign = (glaciers["zone"] != lattice.zone.name).to_numpy(dtype=bool)
     shares = ownerships(members, outlines_m, tree, lattice, rules.advance_m, foreign)
+    done: list[_Done] = []
+    pixels = 0
     for inventory, (_, ownership) in zip(rows, shares, strict=True):
         mosaic, scenes, sensors = read(ownership.window)
         term_type: int | None = None if pd.isna(inventory["term_type"]) else int(inventory["term_type"])
         found = measure_glacier(ownership, mosaic, lattice, rules, partial(ground, ownership.window), term_type)
         used = [scenes[k] for k in found.scenes]
-        row = area_row(inventory, found, origin, lattice.zone, used, sensors if used else ())
+        done.append(_Done(inventory, found, used, sensors if used else ()))
+        pixels += ownership.window.size
+        if pixels > _BATCH_PX:
+            yield from _tables(done, origin, lattice.zone)
+            done, pixels = [], 0
+    yield from _tables(done, origin, lattice.zone)
+
+
+class _Done(NamedTuple):
+    """A measured glacier, the scenes and the sensors that show it."""
+
+    inventory: Row
+    found: Measurement
+    scenes: Sequence[SceneRef]
+    sensors: Sequence[str]
+
+
+def _tables(done: Sequence[_Done], origin: Origin, zone: Zone) -> Iterator[dict[str, list[Row]]]:
+    """Table → rows, of each glacier. Geometry is brought to degrees for all of them at once."""
+    for one, found in zip(done, in_lon_lat([one.found for one in done], zone), strict=True):
+        row = area_row(one.inventory, found, origin, one.scenes, one.sensors)
         yield {
             AREA: [row],
             OUTLINE: outline_rows(row, found),
             HYPSOMETRY: hypsometry_rows(row, found.attributes.hypsometry),
-            FRONT: front_rows(row, found, lattice.zone),
-            SURFACE: surface_rows(row, found, lattice.zone),
+            FRONT: front_rows(row, found),
+            SURFACE: surface_rows(row, found),
         }
 
 
@@ -83,13 +107,11 @@ def area_row(
     inventory: dict[str, Any],
     found: Measurement,
     origin: Origin,
-    zone: Zone | None,
     scenes: Sequence[SceneRef] = (),
     sensors: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """One row of glacier_area: every column of the schema, None where it was not measured."""
-    mapped = to_lon_lat(found.geometry, zone) if found.geometry is not None and zone else None
-    cover, calving = found.cover, found.calving
+    """One row of glacier_area: every column of the schema, None where it was not measured. found: in degrees."""
+    mapped, cover, calving = found.geometry, found.cover, found.calving
     areas = (inventory["area_km2"], inventory["geometry_area_km2"])
     return {
         "rgi_id": inventory["rgi_id"],
@@ -167,23 +189,22 @@ def outline_rows(row: Row, found: Measurement) -> list[Row]:
     ]
 
 
-def front_rows(row: Row, found: Measurement, zone: Zone) -> list[Row]:
+def front_rows(row: Row, found: Measurement) -> list[Row]:
     """The row of glacier_front of a glacier that ends in water."""
     if found.calving is None:
         return []
-    line = zone.unproject(np.array([found.calving.line], dtype=object))[0]
     return [
         {
             **_origin_of(row),
             "front_length_m": found.calving.length_m,
             "front_change_m": found.calving.change_m,
             "water": found.calving.water,
-            "geometry": shapely.transform(line, _rounded),
+            "geometry": found.calving.line,
         }
     ]
 
 
-def surface_rows(row: Row, found: Measurement, zone: Zone) -> list[Row]:
+def surface_rows(row: Row, found: Measurement) -> list[Row]:
     """The rows of glacier_surface: one per class that occurs and is large enough for an outline."""
     if found.cover is None:
         return []
@@ -192,10 +213,9 @@ def surface_rows(row: Row, found: Measurement, zone: Zone) -> list[Row]:
         "debris": found.cover.area_debris_km2,
         "lake": found.cover.area_lake_km2,
     }
-    mapped = {name: to_lon_lat(shape, zone) for name, shape in found.surfaces.items()}
     return [
         {**_origin_of(row), "class": name, "area_km2": areas[name], "geometry": shape}
-        for name, shape in mapped.items()
+        for name, shape in found.surfaces.items()
         if not shapely.is_empty(shape)
     ]
 
@@ -208,8 +228,33 @@ def _rounded(xy: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.round(xy, _LON_LAT_DIGITS)
 
 
-def to_lon_lat(geometry: shapely.Geometry, zone: Zone) -> shapely.Geometry:
-    """Zone metres → EPSG:4326, continuous longitudes with 7 decimals; rounding may close a gap, so it is tidied."""
-    lon_lat = unwrap_longitudes(zone.unproject(np.array([geometry], dtype=object)))
-    rounded = shapely.transform(lon_lat, _rounded)
-    return tidy(shapely.get_parts(rounded))
+def in_lon_lat(found: Sequence[Measurement], zone: Zone) -> list[Measurement]:
+    """The same with outline, surfaces and front in EPSG:4326, as `to_lon_lat`."""
+    drawn = [shape for one in found for shape in (one.geometry, *one.surfaces.values()) if shape is not None]
+    shapes = iter(to_lon_lat(np.array(drawn, dtype=object), zone))
+    lines = [one.calving.line for one in found if one.calving is not None]
+    fronts = iter(shapely.transform(zone.unproject(np.array(lines, dtype=object)), _rounded))
+    return [
+        replace(
+            one,
+            geometry=None if one.geometry is None else next(shapes),
+            surfaces={name: next(shapes) for name in one.surfaces},
+            calving=None if one.calving is None else replace(one.calving, line=next(fronts)),
+        )
+        for one in found
+    ]
+
+
+def to_lon_lat(geometry: NDArray[np.object_], zone: Zone) -> NDArray[np.object_]:
+    """(Multi)polygons in zone metres → EPSG:4326, continuous longitudes with 7 decimals; rounding may close a gap, so
+    they are tidied."""
+    rounded = shapely.transform(unwrap_longitudes(zone.unproject(geometry)), _rounded)
+    parts, of = shapely.get_parts(rounded, return_index=True)
+    count = np.bincount(of, minlength=len(rounded))
+    flat = np.bincount(of, weights=shapely.area(parts) <= 0, minlength=len(rounded))
+    sound = shapely.is_valid(rounded) & (flat == 0) & (count > 0)
+    one = sound & (count == 1)
+    rounded[one] = parts[one[of]]
+    for i in np.flatnonzero(~sound):
+        rounded[i] = tidy(parts[of == i])
+    return np.asarray(rounded, dtype=object)

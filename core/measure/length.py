@@ -14,6 +14,8 @@ from scipy.ndimage import distance_transform_edt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
 
+from core.measure.frame import framed, whole_cells
+
 Mask = NDArray[np.bool_]
 _CELLS = 1200  # what keeps the ways of one glacier near half a millisecond
 # Steps to eight neighbours and eight knight's moves, without their opposites: what else must be ice on the way. So a
@@ -39,7 +41,7 @@ def longest_way_m(part: Mask, row: int, col: int, side_m: float) -> float:
     """
     n = max(1, int(np.ceil(np.sqrt(np.count_nonzero(part) / _CELLS))))
     cells = _any_of(part, n)
-    inside = distance_transform_edt(np.pad(cells, 1))[1:-1, 1:-1]
+    inside = distance_transform_edt(framed(cells))[1:-1, 1:-1]
     cost = (2.0 - inside / inside.max())[cells]
     begin, end, length = _steps(cells)
     ways = (length * (cost[begin] + cost[end]) / 2, (begin, end))
@@ -80,7 +82,4 @@ def _along(before: NDArray[np.int32], row: NDArray[np.intp], col: NDArray[np.int
 
 def _any_of(mask: Mask, n: int) -> Mask:
     """n × n pixels → one, true where any is."""
-    rows, cols = mask.shape
-    padded = np.pad(mask, ((0, -rows % n), (0, -cols % n)))
-    h, w = padded.shape[0] // n, padded.shape[1] // n
-    return np.asarray(padded.reshape(h, n, w, n).any(axis=(1, 3)))
+    return mask if n == 1 else np.asarray(whole_cells(mask, n).any(axis=(1, 3)))

@@ -6,7 +6,7 @@ divide the shares of two neighbours add up to one, so both get the same line, to
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import contourpy
 import numpy as np
@@ -14,6 +14,7 @@ import shapely
 from numpy.typing import NDArray
 
 from core.grid import Lattice, PixelWindow
+from core.measure.frame import framed
 
 FloatArray = NDArray[np.float64]
 _POLYGON = 3  # shapely type id
@@ -30,8 +31,8 @@ def outline(ice: NDArray[np.float32], lattice: Lattice, window: PixelWindow) -> 
     # Crop to the ice and its rim, then frame with zeros, so that every ring closes.
     r0, r1 = max(0, int(rows.min()) - 1), min(ice.shape[0], int(rows.max()) + 2)
     c0, c1 = max(0, int(cols.min()) - 1), min(ice.shape[1], int(cols.max()) + 2)
-    framed = np.pad(ice[r0:r1, c0:c1], 1)
-    generator = contourpy.contour_generator(z=framed, fill_type=contourpy.FillType.OuterOffset)
+    z = framed(ice[r0:r1, c0:c1]).astype(np.float64)
+    generator = _contours(z)
     points, offsets = cast("tuple[list[FloatArray], list[NDArray[np.uint32]]]", generator.filled(0.5, np.inf))
     if not points:
         return shapely.Polygon()
@@ -43,6 +44,24 @@ def outline(ice: NDArray[np.float32], lattice: Lattice, window: PixelWindow) -> 
     rings = np.asarray(shapely.linearrings(xy, indices=np.repeat(np.arange(len(lengths)), lengths)), dtype=object)
     polygon_of_ring = np.repeat(np.arange(len(offsets)), [len(o) - 1 for o in offsets])
     return tidy(np.asarray(shapely.polygons(rings, indices=polygon_of_ring), dtype=object))
+
+
+def _contours(z: FloatArray) -> contourpy.SerialContourGenerator:
+    """As `contourpy.contour_generator(z=z)`, without its search for masked values, which takes as long as the lines."""
+    index = np.indices(z.shape, dtype=np.float64)
+    return contourpy.SerialContourGenerator(
+        index[1],
+        index[0],
+        z,
+        cast(Any, None),
+        corner_mask=False,
+        line_type=contourpy.LineType.Separate,
+        fill_type=contourpy.FillType.OuterOffset,
+        quad_as_tri=False,
+        z_interp=contourpy.ZInterp.Linear,
+        x_chunk_size=0,
+        y_chunk_size=0,
+    )
 
 
 def tidy(polygons: NDArray[np.object_]) -> shapely.Geometry:

@@ -66,6 +66,11 @@ def glacier_window(bounds_m: Sequence[float], lattice: Lattice, advance_m: float
     return lattice.cover((xmin, ymin, xmax, ymax)).pad(2 * advance_px(advance_m, lattice.res_m) + 1)
 
 
+def glacier_windows(outlines: NDArray[np.object_], lattice: Lattice, advance_m: float) -> list[PixelWindow]:
+    """`glacier_window` of each of these projected outlines."""
+    return [glacier_window(b, lattice, advance_m) for b in shapely.bounds(outlines).tolist()]
+
+
 def ownerships(
     wanted: NDArray[np.int64],
     outlines: NDArray[np.object_],
@@ -80,8 +85,7 @@ def ownerships(
     must be the same everywhere. tree: over the same outlines. foreign: which of them are at home in another zone.
     Memory: about 16 bytes per pixel of 4 Mpx, or of the largest window if that is more.
     """
-    bounds = shapely.bounds(outlines[wanted])
-    windows = [glacier_window(b, lattice, advance_m) for b in bounds]
+    windows = glacier_windows(outlines[wanted], lattice, advance_m)
     boxes = shapely.box(*np.array([lattice.bounds_m(w) for w in windows]).reshape(-1, 4).T)
     at, neighbour = tree.query(boxes, predicate="intersects")
     order = np.lexsort((neighbour, at))

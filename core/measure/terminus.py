@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import label
 
 from core.grid import Lattice, PixelWindow
+from core.measure.frame import framed
 
 Float32 = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -75,14 +76,14 @@ def find_terminus(
     r, c = int(row[at]), int(col[at])
     x, y = lattice.centres_m(PixelWindow(window.row0 + r, window.row0 + r + 1, window.col0 + c, window.col0 + c + 1))
     lon, lat = lattice.zone.unproject_points(x, y)
-    around = np.where(np.pad(part, 1)[r : r + 3, c : c + 3], elevation_m[r : r + 3, c : c + 3], np.nan)
+    around = np.where(framed(part)[r : r + 3, c : c + 3], elevation_m[r : r + 3, c : c + 3], np.nan)
     elevation = float(_median(around.ravel()))
     return Terminus(r, c, round(float(lon[0]), _DIGITS), round(float(lat[0]), _DIGITS), elevation)
 
 
 def _margin(part: Mask) -> Mask:
     """Pixels of a part beside ground that is not of it, over edges or corners."""
-    p = np.pad(part, 1)
+    p = framed(part)
     rows = p[:-2] & p[1:-1] & p[2:]
     return part & ~(rows[:, :-2] & rows[:, 1:-1] & rows[:, 2:])
 

@@ -22,6 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from core.measure.frame import whole_cells
+
 Float32 = NDArray[np.float32]
 # Cells per correlation length: a third of it changes the sum by less than a percent, at a ninth of the work or less.
 _CELLS = 3.0
@@ -118,10 +120,7 @@ def _peak(width: float) -> float:
 
 
 def _binned(values: NDArray[np.float64], cell: int) -> NDArray[np.float64]:
-    rows, cols = (-size % cell for size in values.shape)
-    padded = np.pad(values, ((0, rows), (0, cols)))
-    shape = padded.shape[0] // cell, cell, padded.shape[1] // cell, cell
-    return np.asarray(padded.reshape(shape).sum(axis=(1, 3)))
+    return np.asarray(whole_cells(values, cell).sum(axis=(1, 3)))
 
 
 def _pair(mask: NDArray[np.bool_], axis: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -5,6 +5,8 @@ An independent second opinion for `verify`: it shares no code with the sums of p
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import shapely
 from numpy.typing import NDArray
@@ -16,12 +18,12 @@ _EQUAL_AREA = CRS.from_proj4("+proj=cea +ellps=WGS84 +units=m +over")
 
 def to_equal_area(shapes: NDArray[np.object_]) -> NDArray[np.object_]:
     """Degrees → metres of the cylindrical equal-area projection, the RGI's rule for areas. Lengths are distorted."""
-    return _projected(shapes, Transformer.from_crs(CRS.from_epsg(4326), _EQUAL_AREA, always_xy=True))
+    return _projected(shapes, _transformer(inverse=False))
 
 
 def to_degrees(shapes: NDArray[np.object_]) -> NDArray[np.object_]:
     """Undo `to_equal_area`."""
-    return _projected(shapes, Transformer.from_crs(_EQUAL_AREA, CRS.from_epsg(4326), always_xy=True))
+    return _projected(shapes, _transformer(inverse=True))
 
 
 def area_km2(shapes: NDArray[np.object_]) -> NDArray[np.float64]:
@@ -53,6 +55,13 @@ def _summed_km(lines: NDArray[np.object_], owner: NDArray[np.intp], n: int) -> N
     _, _, metres = Geod(ellps="WGS84").inv(start[:, 0], start[:, 1], end[:, 0], end[:, 1])
     np.add.at(total, owner[line[:-1][along]], np.asarray(metres) / 1e3)
     return total
+
+
+@lru_cache(maxsize=2)
+def _transformer(*, inverse: bool) -> Transformer:
+    degrees = CRS.from_epsg(4326)
+    source, target = (_EQUAL_AREA, degrees) if inverse else (degrees, _EQUAL_AREA)
+    return Transformer.from_crs(source, target, always_xy=True)
 
 
 def _projected(shapes: NDArray[np.object_], transformer: Transformer) -> NDArray[np.object_]:

@@ -135,7 +135,7 @@ def _read_piece(
         if arrays.sensor.band_names[band] not in marker.bands:
             continue
         plane = stored[band - low]
-        if is_fill(plane, arrays.sensor)[observed].any():
+        if (is_fill(plane, arrays.sensor) & observed).any():
             raise PoisonError(
                 data_key,
                 found="no such shard, or fill where a scene was observed",

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from core.coverage import coverage_packed, coverage_share
+from core.coverage import coverage_share, coverage_sums
 from core.errors import ConfigError
 from core.grid import Lattice, PixelWindow
 from core.sensors import sensor
@@ -76,8 +76,9 @@ def outline_labels(
     stale = outlines[off > rules.years]
     if len(stale):
         glacier[coverage_share(stale, lattice, window) > 0] = np.nan
-    covered = [float(s.sum()) for s in coverage_packed(outlines, [window] * len(outlines), lattice)]
-    counts = np.array(covered) * (off <= rules.years)
+    every_pixel = np.ones(window.shape, dtype=bool)
+    covered = coverage_sums(outlines, [window] * len(outlines), lattice, every_pixel, window)
+    counts = covered * (off <= rules.years)
     each = 0.5 ** (off / rules.halving_years)
     weight = float((counts * each).sum() / counts.sum()) if counts.sum() > 0 else 1.0
     return OutlineLabels(glacier, weight)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 import shapely
@@ -11,7 +13,8 @@ from made_glaciers import blob, multi_stars, objects, on_lattice, stars
 from shapely.geometry import MultiPolygon, Polygon, box
 
 from core import coverage
-from core.coverage import coverage_packed, coverage_share
+from core.coverage import coverage_packed, coverage_share, coverage_sums
+from core.errors import SystemicError
 from core.grid import Lattice, PixelWindow, Zone
 
 LATTICE = Lattice(Zone("utm32n"), 30)
@@ -137,6 +140,37 @@ def test_many_in_one_pass_are_the_same_as_one_by_one(pairs):
     for (polygon, window), found in zip(pairs, packed, strict=True):
         assert found.shape == window.shape
         np.testing.assert_allclose(found, share(polygon, window), atol=EXACT)
+
+
+@given(st.lists(st.tuples(multi_stars(), windows()), min_size=1, max_size=5), st.integers(1, 300), st.randoms())
+@example([(box(-30, -30, 50, 50), ORIGIN)], 50, random.Random(0))
+def test_sums_are_those_of_shares_times_values_in_bands_or_not(pairs, band_px, rng):
+    """Also of polygons that are larger than their window, or beside it."""
+    geometry, within = objects(*(on_lattice(p, LATTICE, ORIGIN) for p, _ in pairs)), [w for _, w in pairs]
+    held = ORIGIN.pad(60)
+    bits = np.random.default_rng(rng.randrange(1 << 30))
+    truth_of = coverage_packed(geometry, within, LATTICE)
+    for values in (bits.integers(0, 256, held.shape, dtype=np.uint8), bits.normal(size=held.shape) < 0.3):
+        truth = [np.sum(s * values[w.slices(held)].astype(float)) for s, w in zip(truth_of, within, strict=True)]
+        whole = coverage_sums(geometry, within, LATTICE, values, held)
+        np.testing.assert_allclose(whole, truth, atol=255 * 24**2 * EXACT)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(coverage, "_BAND_PX", band_px)
+            np.testing.assert_allclose(coverage_sums(geometry, within, LATTICE, values, held), whole, atol=1e-6)
+
+
+def test_a_sum_of_ones_is_the_area():
+    polygon, window = blob(900, 800, 600), PixelWindow(160_000, 161_600, 16_000, 17_800)
+    assert window.size > coverage._BAND_PX
+    geometry = objects(on_lattice(polygon, LATTICE, ORIGIN))
+    found = coverage_sums(geometry, [window], LATTICE, np.ones(window.shape, dtype=np.float32), window)
+    assert found == pytest.approx([polygon.area], rel=1e-9)
+
+
+def test_a_window_beyond_the_values_is_refused():
+    geometry = objects(on_lattice(box(0, 0, 20, 20), LATTICE, ORIGIN))
+    with pytest.raises(SystemicError, match="within"):
+        coverage_sums(geometry, [ORIGIN.pad(1)], LATTICE, np.ones(ORIGIN.shape), ORIGIN)
 
 
 @given(st.lists(st.tuples(multi_stars(), windows()), min_size=1, max_size=5), st.integers(1, 300))

@@ -97,6 +97,33 @@ def test_a_block_is_read_once_for_many_windows_and_layers(layers):
     assert len(Counting.calls) == 2
 
 
+@pytest.fixture
+def few(layers) -> Layers:
+    """The same, for one window on the left block and one across the seam, wide enough that the image has a part."""
+    left = LATTICE.block_window(LEFT)
+    told = [PixelWindow(left.row0 + 30, left.row0 + 40, left.col0 + 3, left.col0 + 9), seam(layers)]
+    return Layers(LATTICE, layers._sources, {LEFT.name, RIGHT.name}, told)
+
+
+def test_of_a_block_only_the_rectangle_around_the_windows_that_were_told_is_read(few, layers):
+    left, right = LATTICE.block_window(LEFT), LATTICE.block_window(RIGHT)
+    few.read(seam(few), ["red", "elevation_m"])
+    assert Counting.calls == [
+        PixelWindow(left.row0 + 5, left.row0 + 40, left.col0 + 3, left.col1),
+        PixelWindow(right.row0 + 5, right.row0 + 25, right.col0, right.col0 + 20),
+    ]
+
+
+def test_a_layer_is_the_same_whether_its_window_was_told_or_not(few, layers):
+    """An interpolated one too, and one that reaches beyond what was told: that costs reading its blocks again."""
+    for window in (seam(layers), seam(layers, 150), seam(layers).pad(1)):
+        for name in ("red", "ndsi", "elevation_m", "slope_deg"):
+            np.testing.assert_array_equal(few.read(window, [name])[name], layers.read(window, [name])[name])
+    again = len(Counting.calls)
+    few.read(seam(few), ["red"])
+    assert len(Counting.calls) == again
+
+
 def test_an_unknown_layer_is_refused_with_the_nearest(layers):
     with pytest.raises(ConfigError, match="elevation_m"):
         sensors_of(["elevation"])

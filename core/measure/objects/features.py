@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
+from core.measure.frame import framed
 from core.measure.objects.ground import Bool, Float64, Ground
 from core.measure.objects.kinds import Labels, Objects
 from core.measure.objects.rules import ELEVATION
@@ -75,15 +76,15 @@ def _distance_m(labels: Labels, n: int, ice: Bool, res_m: float) -> Float64:
 
 def _perimeter(labels: Labels, n: int, ice: Bool) -> tuple[Float64, Float64]:
     """(pixel sides along which each label ends, those of them beyond which there is ice)."""
-    framed, frozen = np.pad(labels, 1), np.pad(ice, 1)
+    around, frozen = framed(labels), framed(ice)
     edges, beside = np.zeros(n), np.zeros(n)
     for here, there in (
         ((slice(None), slice(0, -1)), (slice(None), slice(1, None))),
         ((slice(0, -1), slice(None)), (slice(1, None), slice(None))),
     ):
-        differ = framed[here] != framed[there]
+        differ = around[here] != around[there]
         for a, b in ((here, there), (there, here)):
-            at = framed[a][differ]
+            at = around[a][differ]
             edges += _sums(at, None, n)
             beside += _sums(at, frozen[b][differ], n)
     return edges, beside

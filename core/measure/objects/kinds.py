@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from core.errors import ConfigError
+from core.measure.frame import framed
 from core.measure.objects.ground import Bool, Ground
 from core.measure.objects.rules import KINDS, SegmentRules
 from core.measure.objects.segmentation import segment
@@ -58,8 +59,8 @@ def _connected(ice: Bool, hidden: Bool) -> Objects:
 def _holes(ice: Bool, mine: Bool, hidden: Bool) -> Objects:
     bare = mine & ~hidden & ~ice
     labels, count = ndimage.label(bare)  # 4 neighbours: ice that meets at a corner encloses
-    framed = np.pad(~mine | hidden, 1, constant_values=True)
-    outside = framed[:-2, 1:-1] | framed[2:, 1:-1] | framed[1:-1, :-2] | framed[1:-1, 2:]
+    away = framed(~mine | hidden, True)
+    outside = away[:-2, 1:-1] | away[2:, 1:-1] | away[1:-1, :-2] | away[1:-1, 2:]
     whole = np.ones(count + 1, dtype=bool)
     whole[0] = False
     whole[labels[outside]] = False

@@ -84,6 +84,18 @@ def test_the_blocks_of_a_window_tile_it_without_overlap(zone, res_m, window):
     assert all(a.intersect(b).empty for a, b in itertools.combinations(parts, 2))
 
 
+@given(zones, st.sampled_from((30, 120)), st.lists(windows(low=-200, high=5000), min_size=1, max_size=5))
+def test_the_part_of_a_block_is_the_smallest_rectangle_around_all_windows_in_it(zone, res_m, some):
+    lattice = Lattice(zone, res_m)
+    parts = lattice.parts(some)
+    assert set(parts) == {block for window in some for block in lattice.blocks(window)}
+    for block, part in parts.items():
+        whole = lattice.block_window(block)
+        inside = [w.intersect(whole) for w in some if not w.intersect(whole).empty]
+        assert part.row0 == min(w.row0 for w in inside) and part.row1 == max(w.row1 for w in inside)
+        assert part.col0 == min(w.col0 for w in inside) and part.col1 == max(w.col1 for w in inside)
+
+
 @pytest.mark.parametrize("res_m", ALLOWED_RES_M)
 def test_a_window_beyond_the_zone_has_only_the_blocks_inside(res_m):
     for zone in ZONES:

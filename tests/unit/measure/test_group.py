@@ -14,9 +14,9 @@ from shapely.geometry.base import BaseGeometry
 from core.coverage import coverage_share
 from core.grid import Lattice, PixelWindow, Zone
 from core.inventory import area_km2, split_antimeridian
-from core.measure import Measurement, MeasureRules, MosaicWindow, measure_group
+from core.measure import Measurement, MeasureRules, MosaicWindow, group, measure_group
 from core.measure.calving import Calving
-from core.measure.group import Origin, area_row, front_rows, outline_rows, surface_rows, to_lon_lat
+from core.measure.group import Origin, area_row, front_rows, in_lon_lat, outline_rows, surface_rows, to_lon_lat
 from core.measure.surfaces import Surfaces
 from core.plan import ZoneOutlines, zone_outlines
 from core.release.schema import AREA, GLACIER_AREA, GLACIER_FRONT, GLACIER_OUTLINE, GLACIER_SURFACE, OUTLINE
@@ -74,6 +74,22 @@ def test_every_member_has_one_complete_row_in_order_and_neighbours_have_none():
     assert parts.column("rgi_id").to_pylist() == [rows[1]["rgi_id"], rows[2]["rgi_id"]]
 
 
+def test_rows_do_not_depend_on_how_many_glaciers_are_brought_to_degrees_at_once(monkeypatch):
+    shapes = [blob(700_000 + 1500 * k, 5_150_000, 300 + 100 * k, lobes=k) for k in range(4)]
+    far = [blob(700_200, 5_152_000, 150), blob(702_000, 5_152_500, 250)]
+    lattice = Lattice(ALPS, 10)
+    ground = shapely.MultiPolygon(far)
+    together = measured(ALPS, [*shapes, ground], Map(lattice, *shapes[1:], *far))
+    monkeypatch.setattr(group, "_BATCH_PX", 1)
+    apart = measured(ALPS, [*shapes, ground], Map(lattice, *shapes[1:], *far))
+    assert [row["n_parts"] for row, _ in apart][-1] == 2
+    assert len({row["rgi_id"] for row, _ in together}) == 5
+    for (row, parts), (row_apart, parts_apart) in zip(together, apart, strict=True):
+        for one, other in zip([row, *parts], [row_apart, *parts_apart], strict=True):
+            assert one["geometry"] == other["geometry"]
+            assert repr({**one, "geometry": None}) == repr({**other, "geometry": None})
+
+
 def test_a_measured_row_has_the_mapped_outline_of_the_mapped_area():
     old, new = blob(700_000, 5_150_000, 900), blob(700_050, 5_150_000, 400, lobes=5)
     ((row, parts),) = measured(ALPS, [old], Map(Lattice(ALPS, 10), new))
@@ -98,7 +114,7 @@ def test_parts_share_the_area_of_their_glacier():
 def test_ice_beyond_the_outline_goes_to_the_parts_with_the_longest_rims():
     disc, slab = shapely.Point(700_000, 5_150_000).buffer(500), shapely.box(702_000, 5_150_000, 706_000, 5_150_100)
     drawn = shapely.MultiPolygon([disc, slab])
-    row = {**OWNER, "area_km2": 2.0, "geometry": to_lon_lat(drawn, ALPS)}
+    row = {**OWNER, "area_km2": 2.0, "geometry": to_lon_lat(objects(drawn), ALPS)[0]}
     found = outline_rows(row, Measurement("measured", None, 1.0, geometry=drawn))
     truth = np.array([geodesic_area_km2(ALPS, disc), geodesic_area_km2(ALPS, slab)])
     area = np.array([part["area_km2"] for part in found])
@@ -172,7 +188,7 @@ def test_a_glacier_across_180_degrees_is_published_as_large_as_it_was_measured(n
 def test_a_glacier_around_a_pole_is_published_as_a_cap(name):
     zone = Zone(name)
     shape = blob(2_001_000, 2_000_500, 6000)
-    mapped = to_lon_lat(shape, zone)
+    (mapped,) = to_lon_lat(objects(shape), zone)
     assert shapely.is_valid(mapped)
     west, south, east, north = mapped.bounds
     assert (east - west, max(north, -south)) == pytest.approx((360, 90))
@@ -198,9 +214,9 @@ def measured_at(zone: Zone, shape: BaseGeometry):
 
 def test_the_area_that_the_inventory_states_comes_before_that_of_its_geometry():
     found = Measurement("not_observed", "cloud", 0.0)
-    stated = area_row(row_of(area_km2=1.5, geometry_area_km2=1.4), found, ORIGIN, ALPS)
+    stated = area_row(row_of(area_km2=1.5, geometry_area_km2=1.4), found, ORIGIN)
     assert stated["area_inventory_km2"] == 1.5
-    unstated = area_row(row_of(area_km2=np.nan, geometry_area_km2=1.4), found, ORIGIN, ALPS)
+    unstated = area_row(row_of(area_km2=np.nan, geometry_area_km2=1.4), found, ORIGIN)
     assert unstated["area_inventory_km2"] == 1.4
 
 
@@ -209,7 +225,7 @@ def test_published_coordinates_have_seven_decimals_and_stay_valid():
         [(700_000, 5_150_000), (700_900, 5_150_000.004), (700_900, 5_150_700), (700_899.999, 5_150_000.006)]
     )
     parts = shapely.union_all([ragged, shapely.box(700_000, 5_150_000, 700_100, 5_150_100)])
-    found = to_lon_lat(parts, ALPS)
+    (found,) = to_lon_lat(objects(parts), ALPS)
     assert shapely.is_valid(found)
     xy = shapely.get_coordinates(found)
     np.testing.assert_array_equal(xy, np.round(xy, 7))
@@ -226,8 +242,9 @@ def test_a_surface_too_small_for_seven_decimals_has_no_row():
     none = np.zeros((1, 1), np.float32)
     cover = Surfaces(none, none, none, 1.0, area_clean_ice_km2=2.0, area_debris_km2=1e-12, area_lake_km2=0.0)
     shapes = {"clean_ice": blob(700_000, 5_150_000, 800), "debris": shapely.box(7e5, 5.15e6, 7e5 + 1e-3, 5.15e6 + 1e-3)}
-    assert to_lon_lat(shapes["debris"], ALPS).is_empty
-    found = surface_rows(OWNER, Measurement("measured", None, 1.0, cover=cover, surfaces=shapes), ALPS)
+    assert to_lon_lat(objects(shapes["debris"]), ALPS)[0].is_empty
+    (mapped,) = in_lon_lat([Measurement("measured", None, 1.0, cover=cover, surfaces=shapes)], ALPS)
+    found = surface_rows(OWNER, mapped)
     assert [(row["class"], row["area_km2"]) for row in found] == [("clean_ice", 2.0)]
     assert table_from_rows(found, GLACIER_SURFACE).num_rows == 1
 
@@ -237,7 +254,8 @@ def test_a_front_across_180_degrees_is_published_in_two_short_lines(name):
     zone = Zone(name)
     x, y = zone.project_points(np.array([179.99, 179.996, -179.99]), np.array([81.0, 81.001, 81.0]))
     calving = Calving(shapely.LineString(np.column_stack([x, y])), 600.0, None, "sea")
-    rows = front_rows(OWNER, Measurement("measured", None, 1.0, calving=calving), zone)
+    (mapped,) = in_lon_lat([Measurement("measured", None, 1.0, calving=calving)], zone)
+    rows = front_rows(OWNER, mapped)
     line = geometries(table_from_rows(rows, GLACIER_FRONT))[0]
     assert [part.bounds[2] - part.bounds[0] < 0.011 for part in shapely.get_parts(line)] == [True, True]
     assert line.bounds[0] == -180.0 and line.bounds[2] == 180.0
