@@ -78,7 +78,7 @@ def water_around(
 ) -> Around:
     """Where a front may be looked for. ice: (rows, cols) share of each pixel that is ice of this glacier; layers: of
     `ndwi`, `nir`, `slope_deg`, `elevation_m` those that there are; water: `sea` or `lake`; seen: False where the ice
-    itself was not observed but filled in: an elevation model that is no witness of it makes no front there."""
+    itself was not observed: an elevation model is no witness of it and makes no front there."""
     off = ice < 0.5
     hidden = np.zeros(off.shape, dtype=bool) if seen is None else ~seen
     image = open_water(ownership, ice, layers, water)
@@ -89,7 +89,9 @@ def water_around(
         # The lowest ground may be a lake or the floor of a valley: a lake that is seen needs no other witness.
         if water == "lake" and image.any():
             low &= ~looked
-    beside_hidden = low & maximum_filter(hidden, size=2 * _REACH_PX + 1)
+    # No front where ice was filled in, nor where new ice could not have been seen.
+    filled = maximum_filter(hidden & (ownership.own > 0), size=2 * _REACH_PX + 1)
+    beside_hidden = low & (filled | maximum_filter(hidden, size=3))
     unseen = ~looked
     if not looked.any():
         unseen = hidden | ~np.isfinite(layers["elevation_m"]) if "elevation_m" in layers else hidden
