@@ -62,9 +62,9 @@ def compare_fronts(release: str, reference: str | Path, column: str | None = Non
     """Distances between the fronts of one year of a release and the lines of a file.
 
     reference: any vector file or GeoParquet with lines, any CRS. column: of identifiers as in the release; none:
-    `rgi_id`, and a file that lacks it is matched by place (`FARTHEST_M`). Several lines of one glacier are one front. step_m: between the points
-    at which distances are taken. Raises ConfigError for a release of several years or without fronts, and for a file
-    that cannot be read, has no CRS or holds no lines.
+    `rgi_id`, and a file that lacks it is matched by place (`FARTHEST_M`). Several lines of one glacier are one front.
+    step_m: between the points at which distances are taken. Raises ConfigError for a release of several years or
+    without fronts, and for a file that cannot be read, has no CRS, lacks the column or holds no lines.
     """
     dated = _one_year(release)
     found = _fronts(dated)
