@@ -31,6 +31,8 @@ Mask = NDArray[np.bool_]
 LEAST_FRACTION = 2 / 3
 # An outline that flow crosses at less than 30° is a flank.
 LEAST_CROSSING = 0.5
+# A smaller share of a front says nothing of where it flows.
+LEAST_PART = 0.2
 _SMOOTHING_PX = 2.0
 _REACH_PX = math.ceil(FrontRules().reach_px)
 
@@ -94,7 +96,8 @@ def _moved(
     before, window = outline(ownership.own, lattice, ownership.window), ownership.window
     # A front without a width has no place along flow, a closed one no flow.
     try:
-        flow = flow_axis(line, outline(ice, lattice, window))
+        # Ice that was there then and is now lies upstream, however far a tongue reaches.
+        flow = flow_axis(line, outline(np.minimum(ice, ownership.own), lattice, window))
         crossed = _advanced(line, flow, ice, ownership, lattice)
     except ConfigError:
         crossed = np.zeros(ice.shape, dtype=bool)
@@ -102,9 +105,24 @@ def _moved(
     if reference is None:
         return None
     try:
-        return front_position(line, reference, flow_axis(reference, before))
+        axis = flow_axis(reference, before)
+        return front_position(line, reference, axis) if _one_way(reference, axis, before) else None
     except ConfigError:
         return None
+
+
+def _one_way(reference: shapely.Geometry, axis: shapely.LineString, glacier: shapely.Geometry) -> bool:
+    """Whether the parts of a front flow the same way to 60°: tongues to different sides have no motion in common."""
+    parts = shapely.get_parts(reference)
+    whole = float(shapely.length(reference))
+    flows = [_direction(axis)]
+    flows += [_direction(flow_axis(p, glacier)) for p in parts if len(parts) > 1 and p.length >= LEAST_PART * whole]
+    return all(float(flows[0] @ flow) >= LEAST_CROSSING for flow in flows)
+
+
+def _direction(axis: shapely.LineString) -> NDArray[np.float64]:
+    ends = shapely.get_coordinates(axis)[[0, -1]]
+    return np.asarray((ends[1] - ends[0]) / np.hypot(*(ends[1] - ends[0])))
 
 
 def _advanced(
@@ -120,8 +138,7 @@ def _advanced(
     new = (ice >= 0.5) & ~old
     if not new.any():
         return out
-    tail, head = shapely.get_coordinates(axis)[[0, -1]]
-    up = (tail - head) / np.hypot(*(tail - head))
+    up = -_direction(axis)
     rows, cols = np.nonzero(new)
     steps = 1.0 + np.arange(math.hypot(np.ptp(rows) + 3, np.ptp(cols) + 3))
     xy = shapely.get_coordinates(shapely.segmentize(line, lattice.res_m / 2))

@@ -5,8 +5,8 @@ and sea ice are as bright as glacier ice and no map of ice alone tells them apar
 mosaic keeps the probability of glacier alone). Inside the old outline neither its
 slopes nor its heights say that there is no water, because it may be from before a retreat.
 
-New ice is never taken from inside the inventory's outline. What goes is counted in a flag, and what cannot be told
-widens sigma.
+Ice inside the inventory's outline is never taken away. What goes is counted in a flag, and what cannot be told widens
+sigma and is counted too.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ LEVEL_M, LEAST_LEVEL_PX = 5.0, 9
 ICY_NDWI = 0.0
 # What stood higher in an elevation model from before a retreat has not become a front.
 HIGHEST_CLIFF_M = 100.0
-# New ice no wider is a matter of where exactly the outline runs.
-FRINGE_PX = 1.5
+# New ice no wider is a matter of where exactly the outline runs; sea no further inside it, of a coarse elevation model.
+FRINGE_PX, SMEARED_PX = 1.5, 3.5
 _EIGHT = np.ones((3, 3), dtype=bool)
 _REACH_PX = math.ceil(FrontRules().reach_px)
 
@@ -59,9 +59,9 @@ class Around:
 
 @dataclass(frozen=True)
 class NewIce:
-    """told: probabilities without the new ice that is water. doubtful: (rows, cols), new ice where the elevation model
-    shows the sea: an advance that is younger than the model, or sea ice. flags: what was done, with counts of pixels.
-    removed: whether anything was."""
+    """told: probabilities without the new ice that is water. doubtful: (rows, cols), ice where the elevation model
+    shows the sea: sea ice, or a glacier that has advanced since, or one as flat as water. flags: what was done and
+    what is doubtful, with counts of pixels. removed: whether anything was."""
 
     told: Float32
     doubtful: Mask
@@ -147,25 +147,25 @@ def new_ice_on_water(
 
     ownership: with new ice; told: (rows, cols) probability of ice, NaN = not observed. Open water is removed. Ground
     where the elevation model shows the sea is doubtful, and removed unless `rules.sea_ice` is `keep`. Fringes of a
-    pixel stay, as they do beside rock.
+    pixel stay, as they do beside rock. So does what the model shows as sea inside the old outline; it is doubtful.
     """
     nothing = NewIce(told, np.zeros(told.shape, dtype=bool))
     if term_type is None or term_type not in WATER:
         return nothing
-    new = (told >= rules.threshold) & (ownership.share > 0) & (ownership.own < 0.5)
-    if not new.any():
-        return nothing
-    share = np.where(told >= rules.threshold, ownership.share, np.float32(0))
-    wet = _wide(new & open_water(ownership, share, layers, WATER[term_type]), ownership)
-    doubtful = np.zeros_like(wet)
+    ice, inside = (told >= rules.threshold) & (ownership.share > 0), ownership.own >= 0.5
+    share = np.where(ice, ownership.share, np.float32(0))
+    wet = _wide(ice & ~inside & open_water(ownership, share, layers, WATER[term_type]), ~inside)
+    adrift = within = np.zeros_like(wet)
     if WATER[term_type] == "sea" and "elevation_m" in layers:
-        sea = sea_of_elevation(layers["elevation_m"], ownership.own < 0.5)
-        doubtful = _wide(new & sea & ~wet, ownership)
+        sea = sea_of_elevation(layers["elevation_m"], ~inside)
+        adrift = _wide(ice & sea & ~wet, ~inside)
+        within = _wide(ice & _reached(sea, inside & (layers["elevation_m"] <= LEVEL_M)), inside, SMEARED_PX)
     keep = rules.sea_ice == "keep"
-    removed = wet if keep else wet | doubtful
+    removed, doubtful = wet if keep else wet | adrift, adrift | within
     counts = {
         "removed_water": int(np.count_nonzero(wet)),
-        "sea_ice_possible" if keep else "removed_sea_ice": int(np.count_nonzero(doubtful)),
+        "removed_sea_ice": 0 if keep else int(np.count_nonzero(adrift)),
+        "sea_ice_possible": int(np.count_nonzero(doubtful if keep else within)),
     }
     flags = tuple(f"{name}:{n}" for name, n in counts.items() if n)
     if not removed.any():
@@ -180,14 +180,22 @@ def new_ice_on_water(
     return NewIce(np.where(edge, np.minimum(told, as_before), told).astype(np.float32), doubtful, flags, True)
 
 
-def _wide(found: Mask, ownership: Ownership) -> Mask:
-    """Those connected pieces that reach further from the old outline than a fringe."""
+def _wide(found: Mask, side: Mask, fringe_px: float = FRINGE_PX) -> Mask:
+    """Those connected pieces on one side of the old outline that reach further from it than a fringe."""
     if not found.any():
         return found
     pieces, count = label(found, structure=_EIGHT)
     far = np.zeros(count + 1, dtype=bool)
-    far[pieces[found & (distance_transform_edt(ownership.own < 0.5) > FRINGE_PX)]] = True
+    far[pieces[found & (distance_transform_edt(side) > fringe_px)]] = True
     return np.asarray(far[pieces])
+
+
+def _reached(sea: Mask, level: Mask) -> Mask:
+    """Level ground that hangs together with the sea."""
+    bodies, count = label(sea | level)
+    wet = np.zeros(count + 1, dtype=bool)
+    wet[bodies[sea]] = True
+    return np.asarray(wet[bodies]) & level
 
 
 def _has_image(layers: Mapping[str, Float32]) -> bool:

@@ -50,7 +50,7 @@ def _required(name: str, kind: pa.DataType, description: str, unit: str = "") ->
 _TEXT, _REAL, _INT, _DATE = pa.string(), pa.float64(), pa.int32(), pa.date32()
 _FRONT_CHANGE = (
     "mean advance of the front over that of the inventory's outline; negative is retreat, null without both or where"
-    " less than two thirds of the front were seen"
+    " less than two thirds of the front were seen, or where fronts look to different sides"
 )
 
 GLACIER_AREA = pa.schema(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import shapely
 from made_coast import EAST, HEAD, OLD, SHORE, WEST, Coast
+from shapely.affinity import rotate, scale
 
 from core.measure.calving import LEAST_FRACTION
 
@@ -103,6 +104,51 @@ def test_a_front_that_widens_where_it_stands_has_not_moved():
     assert found.area_advance_km2 == pytest.approx(0.4, rel=0.05)
     assert found.calving.length_m == pytest.approx(1400, rel=0.1)
     assert found.calving.change_m == pytest.approx(0, abs=5)
+
+
+@pytest.mark.parametrize("turn", [23, 130, 200])
+@pytest.mark.parametrize("move", [-200, 0, 300, 1500])
+@pytest.mark.parametrize("lobes", [0, 1, 2])
+def test_fronts_of_any_shape_and_direction_move_by_what_they_moved(turn, move, lobes):
+    """In a bay three times as wide, with snow along a flank; lobes reach out by 300 m."""
+
+    def glacier(moved: float) -> shapely.Geometry:
+        foot = SHORE - moved + (300 if lobes else 0)
+        base, half = shapely.box(WEST, foot, EAST, HEAD), 500 / max(lobes, 1)
+        middles = [WEST + half * (1 + 2 * k) for k in range(lobes)]
+        return shapely.union_all([base, *(scale(shapely.Point(x, foot).buffer(half), 1, 300 / half) for x in middles)])
+
+    def turned(shape: shapely.Geometry) -> shapely.Geometry:
+        return rotate(shape, turn, origin=((WEST + EAST) / 2, SHORE))
+
+    coast = Coast(advance_m=max(move + 90, 90), old=turned(glacier(0)))
+    now = turned(shapely.union(glacier(move), flank(45, SHORE + 600)))
+    bay = coast.inside(turned(shapely.box(WEST - 1000, SHORE - 9000, EAST + 1000, SHORE + 300 - min(move, 0))))
+    ice = coast.inside(now)
+    found = coast.measure(now, coast.image(bay & ~ice, rock=~bay & ~ice), sea_ice="keep")
+    assert found.calving.change_m == pytest.approx(move, rel=0.02, abs=10)
+
+
+@pytest.mark.parametrize(("south", "north", "mean"), [(200, 200, -200), (200, 0, -100)])
+def test_two_tongues_to_one_side_move_by_the_mean_of_both(south, north, mean):
+    def tongues(one: float, other: float) -> shapely.Geometry:
+        west = shapely.box(WEST, SHORE + one, WEST + 1000, HEAD)
+        east = shapely.box(WEST + 2000, SHORE + other, WEST + 3000, HEAD)
+        return shapely.union_all([west, east, shapely.box(WEST, SHORE + 3000, WEST + 3000, HEAD)])
+
+    coast = Coast(old=tongues(0, 0))
+    now = tongues(south, north)
+    sea = (coast.y < SHORE + 250) & ~coast.inside(now) & ((coast.y < SHORE) | coast.inside(tongues(0, 0)))
+    land = ~sea & ~coast.inside(now)
+    assert coast.measure(now, coast.image(sea, rock=land)).calving.change_m == pytest.approx(mean, abs=10)
+
+
+def test_tongues_to_opposite_sides_have_no_motion_in_common():
+    coast = Coast()
+    now = back_by(200)
+    sea = (coast.y < SHORE + 200) | (coast.y > HEAD)
+    found = coast.measure(now, coast.image(sea)).calving
+    assert found.change_m is None and found.length_m == pytest.approx(2000, rel=0.05)
 
 
 # ------------------------------------------------------------------ what shows the water

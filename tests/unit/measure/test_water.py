@@ -113,6 +113,24 @@ def test_snow_on_high_ground_beside_the_front_is_left_to_the_other_rules(coast):
     assert found.area_advance_km2 == pytest.approx(0.06, rel=0.05) and found.flags == ()
 
 
+@pytest.mark.parametrize("keep", ["remove", "keep"])
+def test_ice_inside_the_old_outline_where_the_model_shows_the_sea_stays_and_is_said_to_be_doubtful(coast, keep):
+    """The glacier drew back by 200 m before the elevation model was made, and mélange fills the gap."""
+    sea = coast.y < SHORE + 200
+    found = coast.measure(OLD, coast.image(sea & False, adrift=sea) | {"elevation_m": coast.heights(sea)}, sea_ice=keep)
+    assert found.area_km2 == pytest.approx(AREA_KM2, rel=1e-3)
+    assert found.flags == ("sea_ice_possible:2000",)
+    assert found.sigma.hidden == pytest.approx(0.2 / math.sqrt(3), rel=1e-3)
+
+
+def test_a_coarse_elevation_model_makes_no_ice_doubtful(coast):
+    """It shows the sea for thirty metres inside the outline, and a hollow far up."""
+    hollow = coast.inside(shapely.box(WEST + 300, SHORE + 1000, WEST + 600, SHORE + 1300))
+    sea = (coast.y < SHORE + 30) | hollow
+    found = coast.measure(OLD, coast.image(coast.y < SHORE) | {"elevation_m": coast.heights(sea)})
+    assert found.flags == () and found.sigma.hidden == 0
+
+
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7])
 def test_the_edge_goes_back_to_the_old_outline_and_not_to_whole_pixels(threshold):
     old = shapely.box(WEST + 3, SHORE + 3, EAST - 4, SHORE + 2004)
