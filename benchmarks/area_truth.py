@@ -42,7 +42,7 @@ from core.worker import Worker
 from jobs.run import execute
 
 SCORED_FROM, FITTED_FROM = 7001, 8001
-LENGTHS_M = (0.0, 50.0, 100.0, 200.0, 400.0)
+LENGTHS_M = (75.0, 100.0, 125.0, 150.0)
 
 
 @dataclass(frozen=True)

@@ -91,5 +91,5 @@ def prepare(config: Config) -> Prepared:
     sound = inventory.glaciers[inventory.glaciers["problem"].isna()]
     scenes = check_scenes(config, sound)
     # The run's id is a digest of all that a plan depends on, so a plan that lies there is this one.
-    plan = load_plan(run.objects) or make_plan(inventory.glaciers, config, run.model().spec)
+    plan = load_plan(run.objects) or make_plan(inventory.glaciers, config, run.model().spec, inventory.neighbours)
     return Prepared(run, inventory, scenes, plan)

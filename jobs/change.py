@@ -38,17 +38,16 @@ def change(
     min_observed: Annotated[
         float, typer.Option(min=0, max=1, help="glaciers seen less than this are extrapolated")
     ] = Filter.observed,
-    min_snr: Annotated[
-        float, typer.Option(min=0, help="glaciers with less area ÷ σ than this are extrapolated")
-    ] = Filter.snr,
     as_json: AsJson = False,
 ) -> None:
     """Compare the areas of glaciers between releases, with their uncertainty.
 
     The table shows each region from the first to the last date: what was measured, what the others add by their size,
     and the sum. With --out, every glacier and every step between two dates is in glacier_change.parquet, regions in
-    region_change.parquet, and ground lost and gained in change_polygons.parquet; from three releases on,
-    glacier_trend.parquet has a robust trend (Theil-Sen, Mann-Kendall) and, from five on, breaks that may be surges.
+    region_change.parquet, and ground lost and gained between releases in change_polygons.parquet (not since the
+    inventory, whose outlines a release does not keep); from three releases on, glacier_trend.parquet has a robust trend
+    (Theil-Sen, Mann-Kendall) and, from five on, its limits and breaks that may be surges. Polygons of a glacier that
+    was partly hidden say so: some may be no change, but what filled the gap.
 
     Errors of boundaries are independent. Those of the model are the same on all glaciers, and between two dates of one
     model they cancel in part: --correlation says how much. Its default is an assumption; 0 gives the largest σ.
@@ -57,7 +56,7 @@ def change(
     """
     if plots and out is None:
         raise ConfigError("--plots", found="no --out", expected="a folder for the pictures", fix="add --out DIR")
-    options = Options(ErrorModel(correlation, significance), Filter(min_observed, min_snr), inventory, polygons)
+    options = Options(ErrorModel(correlation, significance), Filter(min_observed), inventory, polygons)
     with Bars(as_json) as bars:
         found = compare(releases, out, options, bars.follow("regions"))
     pictures: list[Path] = []

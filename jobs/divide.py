@@ -21,7 +21,7 @@ from core.errors import ConfigError, PoisonError
 from core.grid import Lattice, PixelWindow, Zone
 from core.ingest.observe import Observer
 from core.ingest.raster import public, read_header
-from core.inventory import area_km2, read_inventory, split_antimeridian, unwrap_longitudes
+from core.inventory import area_km2, read_inventory, split_antimeridian, unwrap_longitudes, wrap_degrees
 from core.measure.complexes import DivideRules, complex_window, divide_complex
 from core.plan.outlines import project_outlines
 from core.sensors.registry import sensor
@@ -150,7 +150,7 @@ def _inventory(complexes: gpd.GeoDataFrame, done: list[_Divided]) -> gpd.GeoData
         rows[name] = rows[name].mask(several)
     rows["area_km2"] = np.where(several | rows["area_km2"].isna(), area_km2(geometry), rows["area_km2"])
     point = shapely.point_on_surface(geometry)
-    rows["cenlon"] = np.where(several, shapely.get_x(point), rows["cenlon"])
+    rows["cenlon"] = np.where(several, wrap_degrees(shapely.get_x(point)), rows["cenlon"])
     rows["cenlat"] = np.where(several, shapely.get_y(point), rows["cenlat"])
     # As much of the date as is known, so that reading it again finds the same precision.
     dates = zip(rows["src_date"], rows["src_date_precision"], strict=True)

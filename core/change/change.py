@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.change.breakpoint import breakpoints, surge_candidates
-from core.change.dated import Dated, find_releases, regions_of
+from core.change.dated import INVENTORY, Dated, find_releases, regions_of
 from core.change.error_model import ErrorModel
 from core.change.outlines import write_polygons
 from core.change.pair import BOTH, Pair, pair_change, periods, release_dates
@@ -39,8 +39,8 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Options:
-    """inventory: the inventory is the first date. polygons: write those of change between the first and the last
-    release; confidence: of the limits of trends."""
+    """inventory: the inventory is the first date. polygons: write those of change in every period between releases;
+    confidence: of the limits of trends."""
 
     errors: ErrorModel = field(default_factory=ErrorModel)
     keep: Filter = field(default_factory=Filter)
@@ -86,8 +86,6 @@ def compare(
         files = _open(out, stack, len(releases), options.polygons) if out is not None else {}
         for done, region in enumerate(regions):
             series = read_series(releases, region, options.inventory)
-            if POLYGONS in files:
-                write_polygons(releases[0], releases[-1], region, files[POLYGONS])
             for number, (first, second) in enumerate(periods(series.labels)):
                 pair = pair_change(series, first, second, options.errors)
                 by_period.setdefault(number, []).append(sample(series, pair, options.keep))
@@ -95,6 +93,10 @@ def compare(
                     missing += _missing(series, pair)
                 if GLACIERS in files:
                     files[GLACIERS].write(change_table(series, pair, why_left_out(series, pair, options.keep)))
+                if POLYGONS in files and series.labels[first] != INVENTORY:
+                    dates = release_dates(series.labels)
+                    one, other = (releases[dates.index(k)] for k in (first, second))
+                    write_polygons(one, other, region, files[POLYGONS])
             if len(releases) >= MIN_DATES:
                 table = _trends(series, options)
                 surges += table.filter(table.column("surge_candidate")).column("rgi_id").to_pylist()
@@ -138,7 +140,9 @@ def _trends(series: Series, options: Options) -> pa.Table:
     broke = breakpoints(time, area, own)
     known = np.isfinite(own)
     typical = np.sqrt(np.where(known, own**2, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1))
-    surge = surge_candidates(broke, np.sqrt(2.0) * typical, options.errors.significance)
+    there = np.isfinite(area)
+    mean = np.where(there, area, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+    surge = surge_candidates(broke, mean, np.sqrt(2.0) * typical, options.errors.significance)
     return trend_table(series, time, area, trend(time, area, options.confidence), broke, surge)
 
 

@@ -34,8 +34,9 @@ class Pair:
 
     years: between the scenes, negative where the second date is earlier (an inventory younger than a release).
     rate_pct_a: relative to the first area, NaN where that is 0. correlation: ρ; common: c, see `error_model`.
-    p_value: two-sided, of no change. direction: where |change| > k·σ the sign of the change in time (that of the rate),
-    else 0.
+    p_value: two-sided, of no change, by σ alone. direction: where |change| > k·σ the sign of the change in time (that
+    of the rate), else 0; and 0 where all of the change may lie on ground that was hidden at one of the dates and was
+    filled, whatever σ says: how ice and rock were shared out there is not known.
     """
 
     first: int
@@ -78,6 +79,8 @@ def pair_change(series: Series, first: int, second: int, errors: ErrorModel) -> 
         ratio = np.where(a > 0, b / a, np.nan)
         scaled = ratio * s.total
         relative = np.sqrt(np.maximum(scaled**2 + t.total**2 - 2.0 * correlation * scaled * t.total, 0.0)) / a
+    unseen = np.where(gaps, _hidden_km2(series, first) + _hidden_km2(series, second), 0.0)
+    sure = (score > errors.significance) & (np.abs(change) > unseen)
     below = series.status == STATUS_WORDS.index(BELOW_MINIMUM)
     backwards = np.where(years < 0, -1, 1)
     flags = {
@@ -109,7 +112,7 @@ def pair_change(series: Series, first: int, second: int, errors: ErrorModel) -> 
         correlation=correlation,
         common=common,
         p_value=erfc(score / np.sqrt(2.0)),
-        direction=np.where(score > errors.significance, np.sign(change) * backwards, 0).astype(np.int8),
+        direction=np.where(sure, np.sign(change) * backwards, 0).astype(np.int8),
         status=_status(np.isfinite(a), np.isfinite(b)),
         flags=_words(flags),
     )
@@ -127,6 +130,13 @@ def periods(labels: tuple[str, ...]) -> list[tuple[int, int]]:
 def release_dates(labels: tuple[str, ...]) -> list[int]:
     """Column numbers of the dates that are releases."""
     return [k for k, label in enumerate(labels) if label != INVENTORY]
+
+
+def _hidden_km2(series: Series, column: int) -> FloatArray:
+    """Ground of the inventory's outline that was not seen at a date: the most that filling it can be wrong by."""
+    inventory = series.glaciers["area_inventory_km2"].to_numpy(dtype=np.float64)
+    hidden = 1.0 - np.nan_to_num(series.observed[:, column], nan=0.0)
+    return np.where(hidden > 0, np.where(np.isfinite(inventory), hidden * inventory, np.inf), 0.0)
 
 
 def _status(first: BoolArray, second: BoolArray) -> NDArray[np.object_]:

@@ -1,11 +1,12 @@
 """Regional: the change of regions, from glaciers that were measured and a regression for those that were not.
 
 A glacier that speaks for itself (`sample`) enters with its own rate, every other one of known inventory area with the
-rate of its size (`size_regression`).
+rate of its size (`size_regression`), but never with a loss of more than its first area, where that is known.
 
-Errors (`error_model`): of the independent part each glacier's error counts once, in its own rate and through the
-regression together; the common part, the model's, adds up linearly, within and across regions. Upper: all of it
-common.
+Errors (`error_model`): what the error of each measured rate does to a sum, in the glacier's own rate and through every
+regression that it is part of, is added up before it is squared. So the world's σ knows that regions that take one
+regression take its error alike. The common part, the model's, adds up linearly, within and across regions. Upper: all
+of it common.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from core.change.error_model import sum_sigma
 from core.change.sample import Sample
 from core.change.size_regression import SizeRegression, fit_size
+from core.release.schema import UNKNOWN_O2
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -62,113 +64,185 @@ class Total:
     scatter: float
 
 
+@dataclass(frozen=True, eq=False)
+class _Pulls:
+    """What the measured rates (specific, of all samples in order) do to a sum, and what no rate says of it.
+
+    direct: km² of each rate in the sum as the glacier's own; pull: through the regression; scattered: pull times the
+    scatter of the regression, because a glacier's own deviation from it is no error of its rate, but one of the curve;
+    all (N,). fresh: variance of the deviations of the extrapolated glaciers, km⁴/yr².
+    """
+
+    direct: FloatArray
+    pull: FloatArray
+    scattered: FloatArray
+    fresh: float
+
+    def sigmas(self, sigma: FloatArray, common: FloatArray) -> dict[str, Any]:
+        """σ of measured, extrapolated and whole rate, in `own` and `common` parts. Both (N,), see `_errors`."""
+        own, alike = np.sqrt(1.0 - common) * sigma, np.sqrt(common) * sigma
+        scatter = float(np.sum(self.scattered**2)) + self.fresh
+
+        def independent(weight: FloatArray, more: float) -> float:
+            return float(np.sqrt(np.sum((weight * own) ** 2) + more))
+
+        def together(weight: FloatArray) -> float:
+            return abs(float(np.sum(weight * alike)))
+
+        both = self.direct + self.pull
+        return {
+            "rate_measured_own": independent(self.direct, 0.0),
+            "rate_measured_common": together(self.direct),
+            "rate_extrapolated_own": independent(self.pull, scatter),
+            "rate_extrapolated_common": together(self.pull),
+            "rate_own": independent(both, scatter),
+            "rate_common": together(both),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """All used glaciers of all samples, in order. start: number of the first one of each sample and, last, of all."""
+
+    sigma: FloatArray
+    common: FloatArray
+    start: tuple[int, ...]
+
+    @staticmethod
+    def of(samples: Sequence[Sample]) -> _Measured:
+        sigma, common = (np.concatenate(column) for column in zip(*(_errors(s) for s in samples), strict=True))
+        counts = [int(s.used.sum()) for s in samples]
+        return _Measured(sigma, common, (0, *np.cumsum(counts).tolist()))
+
+    def rows(self, number: int) -> slice:
+        return slice(self.start[number], self.start[number + 1])
+
+
 def fit_sample(samples: Sequence[Sample]) -> SizeRegression:
     """The regression over the used glaciers of one or several samples, in their order."""
     area, rate, sigma = (np.concatenate(column) for column in zip(*(_specific(s) for s in samples), strict=True))
     return fit_size(area, rate, sigma)
 
 
-def total(part: Sample, chosen: BoolArray, fit: SizeRegression, base: Sequence[Sample], o2region: str | None) -> Total:
-    """The total over the glaciers `chosen` of a sample. base: the samples that `fit` was made of, in order."""
-    own, other = part.used & chosen, part.known & chosen & ~part.used
-    inventory = part.inventory_km2
-    weight = np.where(own, inventory, 0.0)  # of a specific rate in the sum
-    other = other if fit.form != "none" else np.zeros_like(other)
-    expected = inventory[other] * fit.rate(inventory[other]) if other.any() else np.empty(0)
-    # What each rate of the base does to the extrapolated sum.
-    pull = (inventory[other] @ fit.design(inventory[other])) @ fit.influence if other.any() else np.zeros(fit.n)
-    sigma, common = (np.concatenate(column) for column in zip(*(_errors(s) for s in base), strict=True))
-    here = np.concatenate([np.where(b is part, 1.0, 0.0) * np.ones(int(b.used.sum())) for b in base]) > 0
-    direct = np.zeros(fit.n)
-    direct[here] = weight[part.used]
-    measured_own, measured_common = sum_sigma(part.sigma[own], part.common[own])
-    change_own, change_common = sum_sigma(part.change_sigma_km2[own], part.common[own])
-    noise = (1.0 - common) * sigma**2
-    scatter = fit.scatter**2 * (float(np.sum(pull**2)) + float(np.sum(inventory[other] ** 2)))
-    if not here.any() and own.any():  # the region's own glaciers are no part of the regression
-        both_own, both_common = np.sqrt(measured_own**2 + np.sum(pull**2 * noise) + scatter), measured_common
-        both_common += float(np.sum(pull * np.sqrt(common) * sigma))
-    else:
-        both_own = np.sqrt(float(np.sum((direct + pull) ** 2 * noise)) + scatter)
-        both_common = float(np.sum((direct + pull) * np.sqrt(common) * sigma))
-    extra_own = float(np.sqrt(np.sum(pull**2 * noise) + scatter))
-    extra_common = float(np.sum(pull * np.sqrt(common) * sigma))
-    rate_measured, rate_extra = float(part.rate[own].sum()), float(expected.sum())
-    first = float(part.first_km2[own].sum())
-    ratio = first / float(inventory[own].sum()) if own.any() else 1.0
-    upper = float(part.sigma[own].sum())
-    return Total(
-        o1region=part.region,
-        o2region=o2region,
-        labels=part.labels,
-        n_glaciers=int(chosen.sum()),
-        n_measured=int(own.sum()),
-        n_extrapolated=int(other.sum()),
-        n_advance=int((part.direction[own] > 0).sum()),
-        n_retreat=int((part.direction[own] < 0).sum()),
-        years=float(np.average(part.years[own], weights=inventory[own])) if own.any() else float("nan"),
-        area_measured_km2=first,
-        area_extrapolated_km2=float(inventory[other].sum()) * ratio,
-        change_measured_km2=float(part.change_km2[own].sum()),
-        change_measured_own=change_own,
-        change_measured_common=change_common,
-        rate_measured=rate_measured,
-        rate_measured_own=measured_own,
-        rate_measured_common=measured_common,
-        rate_measured_upper=upper,
-        rate_extrapolated=rate_extra,
-        rate_extrapolated_own=extra_own,
-        rate_extrapolated_common=abs(extra_common),
-        rate=rate_measured + rate_extra,
-        rate_own=float(both_own),
-        rate_common=abs(both_common),
-        rate_upper=upper + float(np.sum(np.abs(pull) * sigma)) + float(np.sqrt(scatter)),
-        form=fit.form if other.any() else "none",
-        scatter=fit.scatter,
-    )
-
-
 def region_totals(samples: Sequence[Sample]) -> list[Total]:
     """Totals of one period: each region, its second-order regions in order, and last the world (region `world`).
 
-    A region with too few glaciers for a regression of its own takes that of all regions together.
+    A region with too few glaciers for a regression of its own takes that of all regions together. Glaciers without a
+    second-order region are one by themselves (`unknown`), so that second-order regions add up.
     """
     everywhere: SizeRegression | None = None
+    measured = _Measured.of(samples)
     rows: list[Total] = []
     regions: list[Total] = []
-    for part in samples:
-        fit, base = fit_sample([part]), [part]
+    pulls: list[_Pulls] = []
+    for number, part in enumerate(samples):
+        fit, base = fit_sample([part]), measured.rows(number)
         if fit.form == "none":
             everywhere = everywhere or fit_sample(samples)
-            fit, base = everywhere, list(samples)
-        whole = total(part, np.ones(len(part.used), dtype=bool), fit, base, None)
+            fit, base = everywhere, slice(None)
+        regional = _Region(part, measured.rows(number), fit, base, measured)
+        whole, pull = regional.total(np.ones(len(part.used), dtype=bool), None)
         regions.append(whole)
-        rows.append(whole)
-        names = sorted({str(name) for name in part.o2region if name is not None and name == name})
-        rows += [total(part, part.o2region == name, fit, base, name) for name in names]
-    return [*rows, world(regions)]
+        pulls.append(pull)
+        names = second_order(part.o2region)
+        rows += [whole, *(regional.total(names == name, name)[0] for name in np.unique(names).tolist())]
+    return [*rows, _world(regions, pulls, measured)]
 
 
-def world(regions: Sequence[Total]) -> Total:
-    """The sum of regions: independent parts in quadrature, common parts linearly."""
+@dataclass(frozen=True, eq=False)
+class _Region:
+    """A sample, where its used glaciers are among all `measured`, and its regression with those that it is made of."""
 
-    def add(name: str) -> float:
-        return float(sum(getattr(r, name) for r in regions))
+    part: Sample
+    here: slice
+    fit: SizeRegression
+    base: slice
+    measured: _Measured
 
-    def square(name: str) -> float:
-        return float(np.sqrt(sum(getattr(r, name) ** 2 for r in regions)))
+    def total(self, chosen: BoolArray, o2region: str | None) -> tuple[Total, _Pulls]:
+        """The total over the glaciers `chosen`, and what the measured rates do to it."""
+        part, fit = self.part, self.fit
+        own, other = part.used & chosen, part.known & chosen & ~part.used
+        other = other if fit.form != "none" else np.zeros_like(other)
+        inventory = part.inventory_km2
+        years = float(np.average(part.years[own], weights=inventory[own])) if own.any() else float("nan")
+        specific = fit.rate(inventory[other]) if other.any() else np.empty(0)
+        weight = _losable(part, other, specific, years)
+        pulls = self._pulls(own, inventory[other], weight)
+        change_own, change_common = sum_sigma(part.change_sigma_km2[own], part.common[own])
+        rate_measured, rate_extra = float(part.rate[own].sum()), float((weight * specific).sum())
+        first = float(part.first_km2[own].sum())
+        ratio = first / float(inventory[own].sum()) if own.any() else 1.0
+        stated = part.stated_first_km2[other]
+        upper = float(part.sigma[own].sum())
+        scatter = float(np.sqrt(np.sum(pulls.scattered**2) + pulls.fresh))
+        found = Total(
+            o1region=part.region,
+            o2region=o2region,
+            labels=part.labels,
+            n_glaciers=int(chosen.sum()),
+            n_measured=int(own.sum()),
+            n_extrapolated=int(other.sum()),
+            n_advance=int((part.direction[own] > 0).sum()),
+            n_retreat=int((part.direction[own] < 0).sum()),
+            years=years,
+            area_measured_km2=first,
+            area_extrapolated_km2=float(np.where(np.isfinite(stated), stated, ratio * inventory[other]).sum()),
+            change_measured_km2=float(part.change_km2[own].sum()),
+            change_measured_own=change_own,
+            change_measured_common=change_common,
+            rate_measured=rate_measured,
+            rate_measured_upper=upper,
+            rate_extrapolated=rate_extra,
+            rate=rate_measured + rate_extra,
+            rate_upper=upper + float(np.sum(np.abs(pulls.pull) * self.measured.sigma)) + scatter,
+            form=fit.form if other.any() else "none",
+            scatter=fit.scatter,
+            **pulls.sigmas(self.measured.sigma, self.measured.common),
+        )
+        return found, pulls
+
+    def _pulls(self, own: BoolArray, area: FloatArray, weight: FloatArray) -> _Pulls:
+        """own: glaciers that enter with their own rate; area, weight: of the others, km²."""
+        n = len(self.measured.sigma)
+        direct, pull = np.zeros(n), np.zeros(n)
+        direct[self.here] = np.where(own, self.part.inventory_km2, 0.0)[self.part.used]
+        if len(area):
+            pull[self.base] = (weight @ self.fit.design(area)) @ self.fit.influence
+        return _Pulls(direct, pull, self.fit.scatter * pull, float(np.sum((self.fit.scatter * weight) ** 2)))
+
+
+def second_order(o2region: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Second-order regions by name; glaciers without one have `unknown`."""
+    return np.array([UNKNOWN_O2 if name is None or name != name else str(name) for name in o2region], dtype=object)
+
+
+def _losable(part: Sample, other: BoolArray, specific: FloatArray, years: float) -> FloatArray:
+    """km² of the inventory that a glacier enters with: its area there, or less, where it would lose more than it had.
+    specific: rates of the `other` glaciers, 1/yr; years: mean of the measured ones, for those without dates."""
+    inventory, first, span = (v[other] for v in (part.inventory_km2, part.stated_first_km2, part.stated_years))
+    span = np.where(np.isfinite(span), span, years)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        most = np.where(specific * span < 0, first / (-specific * span), np.inf)
+    return np.where(np.isfinite(most) & (span > 0), np.minimum(inventory, most), inventory)
+
+
+def _world(regions: Sequence[Total], pulls: Sequence[_Pulls], measured: _Measured) -> Total:
+    """The sum of regions. Errors of a rate count once, through whichever regressions they come."""
+
+    def add(name: str) -> Any:
+        return sum(getattr(r, name) for r in regions)
 
     seen = [r for r in regions if r.n_measured]
     weight = [r.area_measured_km2 for r in seen]
-    values: dict[str, float] = {}
-    for name in Total.__dataclass_fields__:
-        if name.endswith("_own"):
-            values[name] = square(name)
-        elif name not in ("o1region", "o2region", "labels", "years", "form", "scatter"):
-            values[name] = add(name)
-    counts = {name: int(values.pop(name)) for name in list(values) if name.startswith("n_")}
-    numbers: dict[str, Any] = {**counts, **values}
-    # Between regions the common part of a change is taken to be the same error, as the model's is.
+    together = _Pulls(
+        direct=np.sum([p.direct for p in pulls], axis=0),
+        pull=np.sum([p.pull for p in pulls], axis=0),
+        scattered=np.sum([p.scattered for p in pulls], axis=0),
+        fresh=sum(p.fresh for p in pulls),
+    )
+    sigmas = together.sigmas(measured.sigma, measured.common)
+    told = {"o1region", "o2region", "labels", "years", "form", "scatter", "change_measured_own", *sigmas}
     return Total(
         o1region="world",
         o2region=None,
@@ -176,7 +250,9 @@ def world(regions: Sequence[Total]) -> Total:
         years=float(np.average([r.years for r in seen], weights=weight)) if sum(weight) > 0 else float("nan"),
         form="regional",
         scatter=float("nan"),
-        **numbers,
+        change_measured_own=float(np.sqrt(sum(r.change_measured_own**2 for r in regions))),
+        **sigmas,
+        **{name: add(name) for name in Total.__dataclass_fields__ if name not in told},
     )
 
 

@@ -1,8 +1,9 @@
 """Sample: which glaciers of a region speak for themselves, and what sums need of them.
 
-A glacier enters with its own rate if it was measured at both dates, seen well enough and is larger than its own
-uncertainty at both. Choosing by the size of an area, not of a change, matters: to keep only changes that stand out
-would keep the largest.
+A glacier enters with its own rate if it was measured at both dates and seen well enough. How large it is, and how
+certain, does not matter: an area within its own uncertainty is a measurement, its σ says what it is worth, and a sum of
+all measurements is unbiased. A glacier that is nearly gone has little left to lose, and given the rate of its size in
+the inventory it would lose more than it had. To choose by the size of a change would keep the largest.
 """
 
 from __future__ import annotations
@@ -17,18 +18,14 @@ from core.change.series import Series
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
-MIN_OBSERVED, MIN_SNR = 0.9, 1.0
+MIN_OBSERVED = 0.9
 
 
 @dataclass(frozen=True)
 class Filter:
-    """observed: least share of the outline that was seen; snr: least area ÷ σ; both at both dates.
-
-    DL4GAM keeps recall ≥ 0.9 and signal-to-noise ≥ 1; whose signal it means is unchecked, here it is the area.
-    """
+    """observed: least share of the outline that was seen, at both dates. DL4GAM keeps recall ≥ 0.9."""
 
     observed: float = MIN_OBSERVED
-    snr: float = MIN_SNR
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +34,7 @@ class Sample:
 
     inventory_km2: NaN where unknown; rate, sigma: km²/yr, NaN unless used; change_km2, change_sigma_km2, first_km2,
     years: likewise; common: c. used: own rate counts; known: inventory area is known and > 0. direction: see `Pair`.
+    stated_first_km2, stated_years: first area and time between dates wherever they are known, used or not.
     """
 
     region: str
@@ -53,6 +51,8 @@ class Sample:
     direction: NDArray[np.int8]
     used: BoolArray
     known: BoolArray
+    stated_first_km2: FloatArray
+    stated_years: FloatArray
 
 
 def sample(series: Series, pair: Pair, keep: Filter) -> Sample:
@@ -75,6 +75,8 @@ def sample(series: Series, pair: Pair, keep: Filter) -> Sample:
         direction=pair.direction,
         used=used,
         known=known,
+        stated_first_km2=pair.area_first_km2,
+        stated_years=pair.years,
     )
 
 
@@ -82,15 +84,10 @@ def why_left_out(series: Series, pair: Pair, keep: Filter) -> NDArray[np.object_
     """Per glacier why its own rate does not count, empty where it does. A glacier that vanished counts: its area at the
     second date is 0 and known."""
     observed = np.minimum(series.observed[:, pair.first], series.observed[:, pair.second])
-    weak = pair.area_first_km2 < keep.snr * pair.sigma_first_km2
-    with np.errstate(invalid="ignore"):
-        lost = pair.area_second_km2 < 0.5 * pair.area_first_km2  # what is small because it shrank is a signal
-        weak |= (pair.area_second_km2 < keep.snr * pair.sigma_second_km2) & ~lost
     reasons = (
         (pair.status != BOTH, "not measured at both dates"),
         (~np.isfinite(pair.rate_km2_a), "no time between the dates"),
         (~np.isfinite(pair.change_sigma_km2), "no uncertainty"),
         (~(observed >= keep.observed), "observed in part"),
-        (weak, "area within its uncertainty"),
     )
     return np.asarray(np.select([c for c, _ in reasons], [w for _, w in reasons], default="").astype(object))

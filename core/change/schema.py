@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from core.release.schema import BBOX
+from core.change.breakpoint import LEAST_PACE, LONGEST_YEARS
+from core.release.schema import BBOX, SECOND_ORDER
 
 _TEXT, _REAL, _INT, _FLAG = pa.string(), pa.float64(), pa.int32(), pa.bool_()
 
@@ -20,6 +21,18 @@ def _required(name: str, kind: pa.DataType, description: str, unit: str = "") ->
     return _field(name, kind, description, unit, nullable=False)
 
 
+_SURGE = (
+    f"broke and advanced, by {LEAST_PACE:.1%} of its area a year or more and for {LONGEST_YEARS:.0f} years or less, "
+    "while the other phase did not: worth a look"
+)
+_DIRECTION = (
+    "−1 retreat, 1 advance in time where |change| > k·σ, and where a date is gap_filled larger than the ground hidden "
+    "at both; else 0"
+)
+_GAPS = (
+    "a date has the flag gap_filled: ground hidden there is drawn as in the inventory, so pieces on it are no change; "
+    "which they are a release does not say"
+)
 _WHO = [
     _required("rgi_id", _TEXT, "identifier of the glacier in the inventory"),
     _required("o1region", _TEXT, "RGI first-order region, two digits"),
@@ -53,8 +66,8 @@ GLACIER_CHANGE = pa.schema(
         _field("rate_pct_a", _REAL, "change per year relative to the first area", "%/yr"),
         _field("rate_pct_sigma_a", _REAL, "standard uncertainty of rate_pct_a", "%/yr"),
         _field("correlation", _REAL, "ρ of the errors of the two areas", "1"),
-        _field("p_value", _REAL, "two-sided, of no change", "1"),
-        _required("direction", pa.int8(), "−1 retreat, 1 advance in time where |change| > k·σ; else 0"),
+        _field("p_value", _REAL, "two-sided, of no change, by change_sigma_km2 alone", "1"),
+        _required("direction", pa.int8(), _DIRECTION),
         _required("left_out", _TEXT, "why regional sums take the rate of its size instead; empty if its own"),
         _required("flags", _TEXT, "sorted, joined by ';'"),
         *_PLACE,
@@ -68,8 +81,8 @@ GLACIER_TREND = pa.schema(
         _field("first_time", _REAL, "of the first area, decimal year", "yr"),
         _field("last_time", _REAL, "of the last area", "yr"),
         _field("trend_km2_a", _REAL, "Theil–Sen slope", "km²/yr"),
-        _field("trend_low_km2_a", _REAL, "lower limit, 95 %", "km²/yr"),
-        _field("trend_high_km2_a", _REAL, "upper limit, 95 %", "km²/yr"),
+        _field("trend_low_km2_a", _REAL, "lower limit, 95 %; null below five dates, which cannot be as sure", "km²/yr"),
+        _field("trend_high_km2_a", _REAL, "upper limit, 95 %; null like the lower", "km²/yr"),
         _field("trend_pct_a", _REAL, "slope relative to the mean area", "%/yr"),
         _field("kendall_s", _REAL, "S of Mann and Kendall", "1"),
         _field("trend_p_value", _REAL, "two-sided, of no trend", "1"),
@@ -79,7 +92,7 @@ GLACIER_TREND = pa.schema(
         _field("before_km2_a", _REAL, "slope before the break", "km²/yr"),
         _field("after_km2_a", _REAL, "slope after the break", "km²/yr"),
         _field("step_km2", _REAL, "offset at the break", "km²"),
-        _required("surge_candidate", _FLAG, "broke and advanced while the other phase did not: worth a look"),
+        _required("surge_candidate", _FLAG, _SURGE),
         *_PLACE,
     ]
 )
@@ -92,6 +105,7 @@ CHANGE_POLYGONS = pa.schema(
         _required("area_km2", _REAL, "area of the pieces on the ellipsoid", "km²"),
         _required("n_parts", _INT, "pieces"),
         _required("sliver_m", _REAL, "pieces nowhere as wide as this are left out", "m"),
+        _required("gap_filled", _FLAG, _GAPS),
         _required("geometry", pa.binary(), "pieces, WKB, longitude and latitude"),
         _required("bbox", BBOX, "bounds of the geometry", "degree"),
     ]
@@ -100,17 +114,21 @@ CHANGE_POLYGONS = pa.schema(
 REGION_CHANGE = pa.schema(
     [
         _required("o1region", _TEXT, "RGI first-order region, or world"),
-        _field("o2region", _TEXT, "RGI second-order region; null for the total of the first-order region"),
+        _field("o2region", _TEXT, SECOND_ORDER),
         *_PERIOD,
         _required("n_glaciers", _INT, "glaciers of the releases"),
         _required("n_measured", _INT, "glaciers that enter with their own rate"),
-        _required("n_extrapolated", _INT, "glaciers that enter with the rate of their size"),
+        _required(
+            "n_extrapolated", _INT, "glaciers that enter with the rate of their size, losing no more than they had"
+        ),
         _required("n_unknown", _INT, "glaciers of unknown area, or without anything to extrapolate from; in no sum"),
         _required("n_retreat", _INT, "measured glaciers whose loss is significant"),
         _required("n_advance", _INT, "measured glaciers whose gain is significant"),
         _field("years", _REAL, "mean time between scenes, weighted by inventory area", "yr"),
         _required("area_measured_km2", _REAL, "first area of the measured glaciers", "km²"),
-        _required("area_extrapolated_km2", _REAL, "inventory area of the others, brought to the first date", "km²"),
+        _required(
+            "area_extrapolated_km2", _REAL, "first area of the others; where unknown from the inventory's", "km²"
+        ),
         _field("change_measured_km2", _REAL, "summed change of the measured glaciers; null without any", "km²"),
         _field("change_sigma_measured_km2", _REAL, "its uncertainty under sigma_model", "km²"),
         _field("rate_measured_km2_a", _REAL, "summed rate of the measured glaciers", "km²/yr"),

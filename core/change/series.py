@@ -25,6 +25,7 @@ from core.release.schema import MEASURED, STATUSES, WITH_AREA, WORD_SEPARATOR
 
 FloatArray = NDArray[np.float64]
 NO_ROW = "no_row"
+GAP_FILLED = "gap_filled"
 STATUS_WORDS = (*STATUSES, NO_ROW)
 _DAYS_A_YEAR = 365.2425
 _GLACIER = ("rgi_id", "o2region", "glac_name", "cenlon", "cenlat", "area_inventory_km2", "inventory_date")
@@ -94,7 +95,7 @@ def read_series(releases: Sequence[Dated], region: str, inventory: bool = False)
         sigma[row, k], sigma_model[row, k], divided[row, k] = _sigma(table, with_area)
         observed[row, k] = _floats(table, "observed_fraction")
         time[row, k] = _scene_time(table, dated.year)
-        gap[row, k] = _has_flag(table, "gap_filled")
+        gap[row, k] = has_flag(table, GAP_FILLED)
         coded = pc.dictionary_encode(table.column("model_digest").combine_chunks())
         numbers = [digests.setdefault(name, len(digests)) for name in coded.dictionary.to_pylist()]
         model[row, k] = np.asarray(numbers, dtype=np.int32)[coded.indices.to_numpy()]
@@ -172,7 +173,8 @@ def _years_of(dates: pd.Series) -> FloatArray:
     return np.asarray(1970.0 + days.to_numpy(dtype=np.float64) / _DAYS_A_YEAR)
 
 
-def _has_flag(table: pa.Table, flag: str) -> NDArray[np.bool_]:
+def has_flag(table: pa.Table, flag: str) -> NDArray[np.bool_]:
+    """(n,) rows of glacier_area whose flags have a word."""
     words = pc.split_pattern(table.column("flags").combine_chunks(), WORD_SEPARATOR)
     hits = pc.equal(words.flatten(), flag)
     owner = pc.list_parent_indices(words)

@@ -22,7 +22,7 @@ from core.change.schema import CHANGE_POLYGONS, GLACIER_CHANGE, GLACIER_TREND, R
 from core.change.series import STATUS_WORDS, Series
 from core.change.trend import Trend
 from core.errors import ConfigError
-from core.inventory import split_antimeridian
+from core.inventory import split_antimeridian, wrap_degrees
 from core.release.geoparquet import geo_metadata, hilbert_order, take_rows
 from core.release.schema import BBOX
 from core.release.table import conform
@@ -120,7 +120,8 @@ def trend_table(series: Series, time: NDArray[np.float64], area: NDArray[np.floa
 
 def polygon_table(glaciers: pd.DataFrame, region: str, labels: tuple[str, str], pieces: pd.DataFrame,
                   sliver_m: float) -> pa.Table:  # fmt: skip
-    """CHANGE_POLYGONS rows. glaciers: rgi_id and o2region of the rows that `pieces` counts; see `change_polygons`."""
+    """CHANGE_POLYGONS rows. glaciers: rgi_id, o2region and gap_filled of the rows that `pieces` counts; see
+    `change_polygons`."""
     rows = pieces["row"].to_numpy(dtype=np.int64)
     geometry, box = geometry_columns(np.asarray(pieces["geometry"].to_numpy(), dtype=object))
     return _table(
@@ -135,6 +136,7 @@ def polygon_table(glaciers: pd.DataFrame, region: str, labels: tuple[str, str], 
             "area_km2": pieces["area_km2"].to_numpy(dtype=np.float64),
             "n_parts": pieces["n_parts"].to_numpy(dtype=np.int32),
             "sliver_m": np.full(len(rows), sliver_m),
+            "gap_filled": glaciers["gap_filled"].to_numpy(dtype=bool)[rows],
             "geometry": geometry,
             "bbox": box,
         },
@@ -198,7 +200,7 @@ def _points(series: Series) -> dict[str, pa.Array]:
     """The glaciers' points as published; null where a glacier has no position."""
     lon, lat = (series.glaciers[name].to_numpy(dtype=np.float64) for name in ("cenlon", "cenlat"))
     known = np.isfinite(lon) & np.isfinite(lat)
-    x = np.where(np.abs(lon) <= 180.0, lon, (lon + 180.0) % 360.0 - 180.0)
+    x = wrap_degrees(lon)
     wkb = np.full(len(lon), None, dtype=object)
     wkb[known] = shapely.to_wkb(shapely.points(x[known], lat[known]), byte_order=1, flavor="iso")
     edges = [pa.array(np.where(known, v, 0.0)) for v in (x, lat, x, lat)]

@@ -3,10 +3,11 @@
 Rows are glaciers, columns dates; NaN is a missing value. Both are rank methods: one bad year in ten moves neither.
 Errors that all dates share (divides, bias of the model) cancel in them; what they cannot see is a bias that drifts.
 With three dates the smallest possible p of the test is 1/3, with four 1/12, with five 1/60: fewer than five never give
-significance at 5 %.
+significance at 5 %. Nor have they limits at 95 %: the range of all slopes holds the true one with 67 % at three dates
+and 92 % at four. A limit that cannot be as sure as it says is NaN.
 
 Theil 1950; Sen 1968 (10.1080/01621459.1968.10480934), with the limits of `scipy.stats.theilslopes`; Mann 1945; Kendall
-1975, exact distribution for up to 10 values without ties, else the normal one with continuity and tie correction.
+1970, exact distribution for up to 10 values without ties, else the normal one with continuity and tie correction.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erfc, ndtri
+from scipy.special import erfc, gammaln, ndtri
 
 FloatArray = NDArray[np.float64]
 EXACT_UP_TO = 10
@@ -29,8 +30,8 @@ _CHUNK = 65_536  # series at a time: 45 pairwise slopes each of ten dates are 24
 class Trend:
     """Arrays (n,), NaN for series with fewer than three values.
 
-    slope, slope_low, slope_high: per unit of time, with the limits of the confidence asked for. s: Kendall's S;
-    p_value: two-sided, of no trend. n: values used.
+    slope, slope_low, slope_high: per unit of time, with the limits of the confidence asked for; limits are NaN where
+    the dates are too few for it. s: Kendall's S; p_value: two-sided, of no trend. n: values used.
     """
 
     n: NDArray[np.int64]
@@ -63,10 +64,10 @@ def _trend(time: FloatArray, value: FloatArray, confidence: float) -> Trend:
     apart = run > 0
     slopes = np.sort(np.divide(rise, run, out=np.full_like(rise, np.nan), where=apart), axis=1)  # NaN last
     count = np.isfinite(slopes).sum(axis=1)
-    variance = _variance(n, value, time)
+    variance = kendall_variance(time, value)
     enough = (n >= MIN_DATES) & (count > 0)
     slope = _median(slopes, count, enough)
-    low, high = _limits(slopes, count, variance, enough, confidence)
+    low, high = _limits(slopes, count, variance, enough & (_widest(n, time) >= confidence), confidence)
     s = np.nansum(np.where(apart, np.sign(rise), 0.0), axis=1)
     tied = _ties(value).any(axis=1) | _ties(time).any(axis=1)
     p = np.where((n <= EXACT_UP_TO) & ~tied, _exact_p(n, s), _normal_p(s, variance))
@@ -97,9 +98,27 @@ def _pick(rows: FloatArray, column: NDArray[np.int64]) -> FloatArray:
     return np.asarray(np.take_along_axis(rows, column[:, None], axis=1)[:, 0])
 
 
-def _variance(n: NDArray[np.int64], value: FloatArray, time: FloatArray) -> FloatArray:
-    """Variance of S without a trend, corrected for ties."""
-    return np.asarray((_term(n) - _tie_term(value) - _tie_term(time)) / 18.0)
+def kendall_variance(time: FloatArray, value: FloatArray) -> FloatArray:
+    """(n,) variance of S over all orders of the values, exact whatever is tied. time, value: (n, k), NaN missing.
+
+    Kendall 1970, with the two terms for ties in both variables; without them it is too small, and below 0 where a
+    glacier that is gone (all values tied) was seen twice in one scene.
+    """
+    n = (np.isfinite(time) & np.isfinite(value)).sum(axis=1)
+    t, u = _ties(time), _ties(value)
+    alone = (_term(n) - _term(t).sum(axis=1) - _term(u).sum(axis=1)) / 18.0
+    pairs = [(v * (v - 1.0)).sum(axis=1) for v in (t, u)]
+    threes = [(v * (v - 1.0) * (v - 2.0)).sum(axis=1) for v in (t, u)]
+    two = pairs[0] * pairs[1] / np.maximum(2.0 * n * (n - 1.0), 1.0)
+    three = threes[0] * threes[1] / np.maximum(9.0 * n * (n - 1.0) * (n - 2.0), 1.0)
+    return np.asarray(np.maximum(alone + two + three, 0.0))
+
+
+def _widest(n: NDArray[np.int64], time: FloatArray) -> FloatArray:
+    """Probability that the range of all slopes holds the true one: it fails where the errors, in order of time, all
+    rise or all fall, which two orders of n! do, and as many more as values of one moment may change places."""
+    alike = gammaln(_ties(time) + 1.0).sum(axis=1)
+    return np.asarray(1.0 - 2.0 * np.exp(alike - gammaln(n + 1.0)))
 
 
 def _term(n: NDArray[np.int64]) -> FloatArray:
@@ -117,10 +136,6 @@ def _ties(value: FloatArray) -> NDArray[np.int64]:
     last[:, :-1] = new[:, 1:]
     size = np.where(last & np.isfinite(ordered), position - start + 1, 0)
     return np.where(size > 1, size, 0)
-
-
-def _tie_term(value: FloatArray) -> FloatArray:
-    return np.asarray(_term(_ties(value)).sum(axis=1))
 
 
 def _normal_p(s: FloatArray, variance: FloatArray) -> FloatArray:

@@ -6,7 +6,7 @@ finding of the report says why it is not. Longitudes are continuous inside (they
 """
 
 from core.inventory.inventory import COLUMNS, Inventory, read_inventory
-from core.inventory.longitude import split_antimeridian, unwrap_longitudes
+from core.inventory.longitude import split_antimeridian, unwrap_longitudes, wrap_degrees
 from core.inventory.polygons import area_km2
 from core.inventory.report import Finding, InventoryReport
 
@@ -19,4 +19,5 @@ __all__ = [
     "read_inventory",
     "split_antimeridian",
     "unwrap_longitudes",
+    "wrap_degrees",
 ]

@@ -65,6 +65,9 @@ _NOT_IN_DIGEST = ("geometry_area_km2", "zone", "source", "geometry")
 _AREA_TOLERANCE = 0.01
 _OUTLINE_TYPES = (None, "glac_bound")
 _ROCK = "intrnl_rock"
+# How near a glacier of another region must be to be a neighbour: more than any advance reaches.
+_NEAR_KM = 10.0
+_KM_PER_DEG = 111.32
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +77,14 @@ class Inventory:
     Text columns are objects with None for missing; src_date is datetime.date or None (see `dates`); codes are Int8 with
     <NA>; other numbers float64 with NaN. The geometry is Polygon or MultiPolygon, and None exactly where `problem` says
     why. zone is None only for a glacier without any position.
-    digest: sha256, hex, of the content.
+    neighbours: glaciers of regions that were not asked for within some 10 km of those that were, with the same columns;
+    they are measured by nobody here, but their ice is theirs. digest: sha256, hex, of the content of both.
     """
 
     glaciers: gpd.GeoDataFrame
     report: InventoryReport
     digest: str
+    neighbours: gpd.GeoDataFrame
 
 
 def read_inventory(sources: Sequence[str], regions: Sequence[str] | None) -> Inventory:
@@ -96,9 +101,10 @@ def read_inventory(sources: Sequence[str], regions: Sequence[str] | None) -> Inv
 
     inside = _in_regions(table, regions)
     findings += _outside(table[~inside], regions)
-    renumber = np.cumsum(inside) - 1
-    notes = [Note(n.kind, int(renumber[n.row]), n.message, n.action) for n in notes if inside[n.row]]
-    table, geometry = table[inside].reset_index(drop=True), geometry[inside]
+    used = inside | _near(geometry, inside)
+    renumber = np.cumsum(used) - 1
+    notes = [Note(n.kind, int(renumber[n.row]), n.message, n.action) for n in notes if used[n.row]]
+    table, geometry, asked = table[used].reset_index(drop=True), geometry[used], inside[used]
 
     outlines = clean_outlines(geometry)
     notes += outlines.notes
@@ -124,16 +130,19 @@ def read_inventory(sources: Sequence[str], regions: Sequence[str] | None) -> Inv
     table["rgi_id"] = ids
 
     source = table["source"].to_numpy(dtype=object)
-    findings += [Finding(n.kind, ids[n.row], source[n.row], n.message, n.action) for n in notes]
-    findings += _mixed_products(table[keep])
-    glaciers = _finish(table[keep], geometry[keep])
+    findings += [Finding(n.kind, ids[n.row], source[n.row], n.message, n.action) for n in notes if asked[n.row]]
+    findings += _mixed_products(table[keep & asked])
+    glaciers = _finish(table[keep & asked], geometry[keep & asked])
+    beside = keep & ~asked & table["problem"].isna().to_numpy(dtype=bool)
+    neighbours = _finish(table[beside], geometry[beside])
     report = InventoryReport(
         findings=tuple(sorted(findings, key=lambda f: (f.kind, f.source, f.rgi_id or "", f.message))),
         outlines_read=tuple(read.items()),
         glaciers=len(glaciers),
         left_out=sum(read.values()) - len(glaciers),
     )
-    return Inventory(glaciers, report, _digest(glaciers))
+    digest = _digest(glaciers, neighbours) if len(neighbours) else _digest(glaciers)
+    return Inventory(glaciers, report, digest, neighbours)
 
 
 def _read_all(sources: Sequence[str]) -> tuple[list[Layer], list[Finding]]:
@@ -193,6 +202,25 @@ def _in_regions(table: pd.DataFrame, regions: Sequence[str] | None) -> NDArray[n
             fix="correct `regions`, or add the outlines of those regions under `inventory`",
         )
     return inside
+
+
+def _near(geometry: NDArray[np.object_], inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Rows outside whose box comes within `_NEAR_KM` of one inside, in degrees, also across 180°."""
+    near = np.zeros(len(inside), dtype=bool)
+    bounds = shapely.bounds(geometry)
+    known = np.isfinite(bounds).all(axis=1)
+    others = np.flatnonzero(known & ~inside)
+    if not len(others):
+        return near
+    west, south, east, north = bounds[known & inside].T
+    margin_lat = _NEAR_KM / _KM_PER_DEG
+    poleward = np.minimum(np.maximum(np.abs(south), np.abs(north)) + margin_lat, 89.0)
+    margin_lon = margin_lat / np.cos(np.radians(poleward))
+    tree = shapely.STRtree(np.asarray(shapely.box(*bounds[others].T), dtype=object))
+    for turn in (-360.0, 0.0, 360.0):
+        grown = shapely.box(west - margin_lon + turn, south - margin_lat, east + margin_lon + turn, north + margin_lat)
+        near[others[np.unique(tree.query(grown)[1])]] = True
+    return near
 
 
 def _outside(table: pd.DataFrame, regions: Sequence[str] | None) -> list[Finding]:
@@ -278,9 +306,15 @@ def _finish(table: pd.DataFrame, geometry: NDArray[np.object_]) -> gpd.GeoDataFr
     return gpd.GeoDataFrame(table, geometry=geometry[order], crs="EPSG:4326")[list(COLUMNS)]
 
 
-def _digest(glaciers: gpd.GeoDataFrame) -> str:
+def _digest(*tables: gpd.GeoDataFrame) -> str:
     """sha256 over the columns and the WKB (little endian) of the rows in their order."""
     total = hashlib.sha256()
+    for table in tables:
+        _add_to(total, table)
+    return total.hexdigest()
+
+
+def _add_to(total: hashlib._Hash, glaciers: gpd.GeoDataFrame) -> None:
     for name in (c for c in COLUMNS if c not in _NOT_IN_DIGEST):
         column = glaciers[name]
         total.update(name.encode() + b"\x00")
@@ -294,4 +328,3 @@ def _digest(glaciers: gpd.GeoDataFrame) -> str:
     for rows in vertex_chunks(geometry):
         for wkb in shapely.to_wkb(geometry[rows], byte_order=1):
             total.update(b"\x00" if wkb is None else wkb)
-    return total.hexdigest()

@@ -87,12 +87,14 @@ def spill(elevation_m: Float64, receiver: Index) -> Index:
 
     A basin is all that drains to one pit; pits on the rim or beside unknown ground are outlets. Of all ways out the
     one is taken whose highest pass is lowest: the minimum spanning tree of basins, seen from outside. The pit hands
-    its water straight to the far side of the pass.
+    its water straight to the far side of the pass. In a bowl without any outlet all drains to the deepest pit.
     """
     pits, basin = np.unique(roots(receiver), return_inverse=True)
     here, there, pass_m = _lowest_passes(elevation_m, basin, len(pits))
     enclosed = minimum_filter(np.isfinite(elevation_m), size=3, mode="constant", cval=False)
     open_pits, outside = np.flatnonzero(~enclosed.ravel()[pits]), len(pits)
+    if not open_pits.size:
+        open_pits = np.array([np.nanargmin(elevation_m.ravel()[pits])])
     # No weight may be 0, which a sparse graph takes for no edge. An outlet costs less than any pass.
     weight = np.append(pass_m - pass_m.min(initial=np.inf) + 2.0, np.ones(len(open_pits)))
     one = np.append(basin[here], open_pits)

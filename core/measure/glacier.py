@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter, minimum_filter
+from scipy.ndimage import distance_transform_edt, maximum_filter, minimum_filter
 
 from core.grid import Lattice, pixel_area_km2
 from core.measure.accumulation import add_accumulation
@@ -29,7 +29,7 @@ from core.measure.ownership import Ownership, advance_px, with_advance
 from core.measure.rules import TERMINUS_FEATURES, MeasureRules
 from core.measure.surfaces import Surfaces, divide_surfaces, surfaces_by_rule
 from core.measure.terminus_refinement import TerminusRules, maps_from_spread, refine_terminus
-from core.measure.uncertainty import UNKNOWN_SHARE_SIGMA, AreaSigma, boundary_sigma, free_share, model_sigma
+from core.measure.uncertainty import AreaSigma, boundary_sigma, free_share, hidden_sigma, model_sigma
 from core.measure.water import new_ice_on_water
 from core.stitch import NOT_OBSERVED, decode
 
@@ -103,6 +103,9 @@ def measure_glacier(
     hidden_km2 = float(np.sum(np.where(seen, 0, ownership.own * area), dtype=np.float64))
     observed = min(1.0, max(0.0, 1.0 - hidden_km2 / outline_km2)) if outline_km2 > 0 else 0.0
     scenes = _scenes(ownership, mosaic)
+    if outline_km2 <= 0.0 and ownership.ceded_px > 0:
+        why = "outlines that come before it in the inventory claim all of its ground"
+        return Measurement("quarantined", why, None)
     if observed <= 0.0:
         return Measurement("not_observed", "no valid observation inside the outline", 0.0)
     if observed < rules.min_observed_fraction:
@@ -116,28 +119,29 @@ def measure_glacier(
     if afloat.removed:
         # What hung together over water is lost with it; nothing is won, for it may be a neighbour's.
         rest = _with_new_ice(bare, told := afloat.told, seen, known, lattice, rules)
-        ownership = replace(ownership, share=np.minimum(ownership.share, rest.share))
+        ownership = replace(rest, share=np.minimum(ownership.share, rest.share))
     scenes = _scenes(ownership, mosaic)
+    mapped = np.where(seen, told, 0).astype(np.float32)
     told, flags = _refined(ownership, told, spread, area, known, lattice, rules)
-    flags = (*afloat.flags, *flags)
+    flags += afloat.flags + _doubts(ownership, seen, known.get("elevation_m"), lattice, rules)
 
     probability = np.where(seen, told, 0).astype(np.float32)
-    mapped = ownership.share * ice_share(probability, seen, rules.threshold)
-    ice = np.where(seen, mapped, 0).astype(np.float32)
+    ice = np.where(seen, ownership.share * ice_share(probability, seen, rules.threshold), 0).astype(np.float32)
     ice_km2 = _sum(ice, area)
     inside = _sum(np.minimum(ice, ownership.own), area)
     seen_share = min(1.0, inside / (outline_km2 - hidden_km2))
     filled_km2 = hidden_km2 * seen_share
     total = ice_km2 + filled_km2
-    whole = np.where(seen, mapped, ownership.own).astype(np.float32) if hidden_km2 > 0 else ice
+    # Hidden ground is drawn as most of the rest is.
+    whole = np.where(seen, ice, ownership.own).astype(np.float32) if hidden_km2 > 0 and seen_share >= 0.5 else ice
     shape = outline(whole, lattice, ownership.window)
     if hidden_km2 > 1e-9:
         flags = (*flags, "gap_filled")
     small = total < rules.min_area_km2
     cover, surfaces = _surfaces(whole, area, known, total, lattice, ownership, rules)
-    # What votes differ by on ground that a rule has decided is settled.
-    apart = None if spread is None else np.where((probability > 0) & (probability < 1), spread, np.float32(0))
     others = (ownership.label >= 0) & (ownership.label != ownership.index)
+    cut_km2 = 0.0 if ownership.cut_off is None else _sum(ice * ownership.cut_off, area)
+    model_km2 = model_sigma(probability, ownership.share * area, lattice.res_m, rules.correlation_m, spread, mapped)
     return Measurement(
         status="below_minimum" if small else "measured",
         reason=f"mapped area {total:.4f} km² is below {rules.min_area_km2} km²" if small else None,
@@ -145,13 +149,10 @@ def measure_glacier(
         area_km2=total,
         sigma=AreaSigma(
             boundary_sigma(shapely.length(shape), free_share(whole >= 0.5, others), lattice.res_m, rules.boundary_px),
-            model_sigma(probability, ownership.share * area, lattice.res_m, rules.correlation_m, apart),
-            float(
-                np.hypot(
-                    hidden_km2 * max((seen_share * (1 - seen_share)) ** 0.5, UNKNOWN_SHARE_SIGMA),
-                    afloat.sigma_km2(area),
-                )
-            ),
+            # What fills the hidden part errs as the part that it is filled from. New ice that the reach cuts off is
+            # seasonal snow, and then none of it, or a surge, and then there is more.
+            float(np.hypot(model_km2 / observed, cut_km2)),
+            float(np.hypot(hidden_sigma(hidden_km2, seen_share), afloat.sigma_km2(area))),
         ),
         area_expected_km2=_sum(ownership.share * probability, area) + filled_km2,
         area_advance_km2=_sum(np.maximum(0, ice - ownership.own) * seen, area),
@@ -201,14 +202,18 @@ def _refined(
 ) -> tuple[Float32, tuple[str, ...]]:
     """The probability after the optional rules, and what they did as flags."""
     flags: list[str] = []
-    if rules.accumulation and {"ndsi", "elevation_m"} <= known.keys():
+    if rules.accumulation and not {"ndsi", "elevation_m"} <= known.keys():
+        flags.append("left_out_accumulation")
+    elif rules.accumulation:
         grown = add_accumulation(
             told, known["ndsi"], known["elevation_m"], ownership.own >= 0.5, threshold=rules.threshold
         )
         told = grown.probability
         if grown.added.any():
             flags.append(f"added_accumulation:{int(np.count_nonzero(grown.added))}")
-    if rules.terminus and spread is not None and {"elevation_m"} <= known.keys():
+    if rules.terminus and (spread is None or "elevation_m" not in known):
+        flags.append("left_out_terminus")
+    elif rules.terminus and spread is not None:
         features = np.stack([known[name] for name in TERMINUS_FEATURES if name in known])
         first, second = maps_from_spread(told, spread)
         settled = refine_terminus(
@@ -223,7 +228,35 @@ def _refined(
         )
         told = judged.probability
         flags += judged.flags
+        if judged.left_out:
+            flags.append(f"left_out_rules:{len({rule for rule, _ in judged.left_out})}")
     return told, tuple(flags)
+
+
+def _doubts(
+    ownership: Ownership,
+    seen: NDArray[np.bool_],
+    elevation_m: Float32 | None,
+    lattice: Lattice,
+    rules: MeasureRules,
+) -> tuple[str, ...]:
+    """What the numbers do not say, each with its pixels: ground claimed twice, new ice that goes on beyond the reach,
+    new ice beside other glaciers where no elevation says whose it is, ground within the reach that nobody saw."""
+    reach = advance_px(rules.advance_m, lattice.res_m)
+    counts = {"ceded_overlap": round(ownership.ceded_px), "advance_at_limit": ownership.beyond_px}
+    new = (ownership.share > 0) & (ownership.label < 0)
+    if new.any() and bool(((ownership.label >= 0) & (ownership.label != ownership.index)).any()):
+        counts["divided_by_distance"] = int(
+            np.count_nonzero(new if elevation_m is None else new & np.isnan(elevation_m))
+        )
+    near = maximum_filter(ownership.own > 0, size=max(1, 2 * reach - 1), mode="constant")
+    unseen = ~seen & near & (ownership.label < 0)
+    if unseen.any():
+        # A pixel less, because what is mapped ends at the same distance if the buffer is no wider than the reach.
+        counts["foreland_hidden"] = int(
+            np.count_nonzero(distance_transform_edt(ownership.own == 0)[unseen] <= reach - 1)
+        )
+    return tuple(f"{flag}:{count}" for flag, count in counts.items() if count)
 
 
 def _attributes(

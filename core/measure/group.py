@@ -62,7 +62,8 @@ def measure_group(
     mosaic in a window, with the scenes that its `scene` counts and the sensors used there; ground: layers in a window.
     """
     rows = cast("list[Row]", glaciers.iloc[members].to_dict("records"))
-    shares = ownerships(members, outlines_m, tree, lattice, rules.advance_m)
+    foreign = (glaciers["zone"] != lattice.zone.name).to_numpy(dtype=bool)
+    shares = ownerships(members, outlines_m, tree, lattice, rules.advance_m, foreign)
     for inventory, (_, ownership) in zip(rows, shares, strict=True):
         mosaic, scenes, sensors = read(ownership.window)
         term_type: int | None = None if pd.isna(inventory["term_type"]) else int(inventory["term_type"])

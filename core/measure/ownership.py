@@ -4,6 +4,10 @@ Where outlines cover a pixel, it is divided among them in proportion to what eac
 distance belongs whole to the glacier that a flood along the ground leads there (`core.measure.divides`). Shares of one
 pixel therefore add up to one or to nothing, in whichever window they are computed: no ground belongs to two glaciers,
 and the divides of the inventory stay where they are, to a fraction of a pixel.
+
+Where outlines overlap, the ground belongs to the one that comes first, and the others are as if it had been cut out of
+them. Neighbours of another zone are flooded there, on other pixels: between them and the glaciers of this zone the
+straight distance decides, and a strip of a pixel on either side of the middle belongs to nobody.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt, maximum_filter
 
 from core.coverage import coverage_packed
 from core.grid import Lattice, PixelWindow
@@ -27,9 +32,12 @@ _EQUAL_SHARES = 1e-5
 
 @dataclass(frozen=True)
 class Ownership:
-    """One glacier in its window. index: its number among the outlines; own: share of the pixel inside its outline;
-    share: of the pixel that it owns; covered: share inside any outline; all (rows, cols) float32 in [0, 1].
-    label: (rows, cols) int32, number of the outline that has most of the pixel, −1 where there is none."""
+    """One glacier in its window. index: its number among the outlines; own: share of the pixel inside its outline, less
+    what outlines before it claim too; share: of the pixel that it owns; covered: share inside any outline; all
+    (rows, cols) float32 in [0, 1]. label: (rows, cols) int32, number of the outline that has most of the pixel, −1 for
+    none. foreign: (rows, cols) bool, pixels that lie mostly in outlines of another zone, None if none does. ceded_px:
+    what it cedes to outlines before it, in whole pixels. beyond_px: pixels of ice next to its new ice that lie beyond
+    the reach; cut_off: (rows, cols) bool, its new ice between those and the outline, None for none."""
 
     index: int
     window: PixelWindow
@@ -37,6 +45,10 @@ class Ownership:
     share: NDArray[np.float32]
     covered: NDArray[np.float32]
     label: NDArray[np.int32]
+    foreign: NDArray[np.bool_] | None = None
+    ceded_px: float = 0.0
+    beyond_px: int = 0
+    cut_off: NDArray[np.bool_] | None = None
 
 
 def advance_px(advance_m: float, res_m: int) -> int:
@@ -55,13 +67,18 @@ def glacier_window(bounds_m: Sequence[float], lattice: Lattice, advance_m: float
 
 
 def ownerships(
-    wanted: NDArray[np.int64], outlines: NDArray[np.object_], tree: shapely.STRtree, lattice: Lattice, advance_m: float
+    wanted: NDArray[np.int64],
+    outlines: NDArray[np.object_],
+    tree: shapely.STRtree,
+    lattice: Lattice,
+    advance_m: float,
+    foreign: NDArray[np.bool_] | None = None,
 ) -> Iterator[tuple[int, Ownership]]:
     """(index, Ownership) of each wanted outline, in order: what the outlines say, without any advance.
 
     outlines: all projected outlines of the zone, neighbours from other zones included; their order breaks ties, so it
-    must be the same everywhere. tree: over the same outlines. Memory: about 16 bytes per pixel of 4 Mpx, or of the
-    largest window if that is more.
+    must be the same everywhere. tree: over the same outlines. foreign: which of them are at home in another zone.
+    Memory: about 16 bytes per pixel of 4 Mpx, or of the largest window if that is more.
     """
     bounds = shapely.bounds(outlines[wanted])
     windows = [glacier_window(b, lattice, advance_m) for b in bounds]
@@ -87,7 +104,7 @@ def ownerships(
                     neighbour[own], parts[own], shares[own.start - pairs.start : own.stop - pairs.start], strict=True
                 )
             ]
-            yield int(wanted[i]), _divide(int(wanted[i]), mine, windows[i])
+            yield int(wanted[i]), _divide(int(wanted[i]), mine, windows[i], foreign)
 
 
 def with_advance(
@@ -106,7 +123,21 @@ def with_advance(
     if found is ownership.label:
         return ownership
     gained = (found == ownership.index) & (ownership.label == FREE)
-    return replace(ownership, share=np.where(gained, np.float32(1), ownership.share))
+    if ownership.foreign is not None and gained.any():
+        gained &= _nearer(ownership.own > 0, ownership.foreign)
+    # A surge that outruns the reach must show.
+    beyond = ice & (found == FREE) & maximum_filter(gained & ice, size=3, mode="constant")
+    share = np.where(gained, np.float32(1), ownership.share)
+    if not beyond.any():
+        return replace(ownership, share=share)
+    cut_off = gained & maximum_filter(beyond, size=2 * reach_px + 1, mode="constant")
+    return replace(ownership, share=share, beyond_px=int(np.count_nonzero(beyond)), cut_off=cut_off)
+
+
+def _nearer(to: NDArray[np.bool_], than: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels nearer to one set of pixels than to another by more than a pixel."""
+    one, other = (distance_transform_edt(~mask) for mask in (to, than))
+    return np.asarray(one + 1.0 < other)
 
 
 def _batches(cost: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
@@ -129,20 +160,28 @@ class _Cover:
     share: NDArray[np.float32]
 
 
-def _divide(index: int, covers: Sequence[_Cover], window: PixelWindow) -> Ownership:
+def _divide(index: int, covers: Sequence[_Cover], window: PixelWindow, foreign: NDArray[np.bool_] | None) -> Ownership:
     """covers: in the order of the outlines, which breaks ties."""
-    own = next(c.share for c in covers if c.index == index)
-    covered, most = np.zeros_like(own), np.zeros_like(own)
+    whole = next(c.share for c in covers if c.index == index)
+    own, covered, most = whole, np.zeros_like(whole), np.zeros_like(whole)
+    strange = (
+        np.zeros(own.shape, dtype=bool) if foreign is not None and foreign[[c.index for c in covers]].any() else None
+    )
     label = np.full(own.shape, FREE, dtype=np.int32)
     for cover in covers:
         if cover.part.empty:
             continue
         here = cover.part.slices(window)
+        if cover.index == index:
+            own = np.minimum(whole, np.maximum(1 - covered, 0))
         covered[here] += cover.share
         wins = cover.share > most[here] + np.float32(_EQUAL_SHARES)
         wins |= (label[here] == FREE) & (cover.share > 0)
         np.copyto(label[here], cover.index, where=wins)
         np.copyto(most[here], cover.share, where=wins)
+        if strange is not None and foreign is not None:
+            strange[here] = np.where(wins, foreign[cover.index], strange[here])
+    np.minimum(covered, 1.0, out=covered)
     share = np.zeros_like(own)
     np.divide(own, covered, out=share, where=covered > 0)
-    return Ownership(index, window, own, share, np.minimum(covered, 1.0), label)
+    return Ownership(index, window, own, share, covered, label, strange, float(np.sum(whole - own, dtype=np.float64)))

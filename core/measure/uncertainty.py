@@ -6,8 +6,9 @@ inventory's and no finding of the map.
 model: whether what was called ice is ice. Errors of pixels are alike over `correlation_m` metres, so the sum of their
 variances, Σ p(1 − p) a², is far too small, and their full correlation, Σ √(p(1 − p)) a, the bound; where a model has
 votes, what they differ by is taken as alike over the whole glacier, because it is a property of the model and not of
-the place.
-hidden: what was not observed.
+the place. What a rule decided against the map is as doubtful as the two are apart. What was not seen is taken to be as
+doubtful as the rest; new ice that goes on beyond the reach of an advance is doubtful altogether.
+hidden: what was not observed: nothing is known of the share of it that is ice.
 
 Regions: boundaries and hidden parts of different glaciers are independent, the model is the same in all of them, so its
 parts add up (`core.release.region_area`).
@@ -22,8 +23,6 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 Float32 = NDArray[np.float32]
-# Standard deviation of a uniform share in [0, 1]: what is known of a hidden pixel at worst.
-UNKNOWN_SHARE_SIGMA = 12**-0.5
 # Cells per correlation length: a third of it changes the sum by less than a percent, at a ninth of the work or less.
 _CELLS = 3.0
 
@@ -60,15 +59,32 @@ def free_share(ice: NDArray[np.bool_], others: NDArray[np.bool_]) -> float:
     return 1.0 - divide / edge if edge else 1.0
 
 
+def hidden_sigma(hidden_km2: float, share: float) -> float:
+    """km², of ground that was not observed and filled with `share` of ice: the mean error of that share where every
+    share in [0, 1] is as likely."""
+    return float(hidden_km2 * np.sqrt(1 / 12 + (share - 0.5) ** 2))
+
+
 def model_sigma(
-    probability: Float32, area_km2: Float32, res_m: float, correlation_m: float, spread: Float32 | None = None
+    probability: Float32,
+    area_km2: Float32,
+    res_m: float,
+    correlation_m: float,
+    spread: Float32 | None = None,
+    mapped: Float32 | None = None,
 ) -> float:
     """km² of what a model may be wrong about. All (rows, cols): probability of ice, 0 where nothing is claimed;
-    area_km2: ground that the glacier owns in each pixel; spread: deviation among votes.
+    area_km2: ground that the glacier owns in each pixel; spread: deviation among votes; mapped: the probability before
+    rules decided otherwise.
 
-    The covariance of two pixels a distance d apart is √(v₁v₂) exp(−d² / 2L²), v = p(1 − p) less what the votes explain.
+    The covariance of two pixels a distance d apart is √(v₁v₂) exp(−d² / 2L²), v = p(1 − p) less what the votes explain;
+    where a rule decided, v is that of anything between the rule and the map, (p − mapped)² / 12, and votes are settled.
     """
     variance = probability * (1 - probability)
+    if mapped is not None:
+        decided = probability != mapped
+        variance = np.where(decided, (probability - mapped) ** 2 / np.float32(12), variance)
+        spread = None if spread is None else np.where(decided, np.float32(0), spread)
     apart = 0.0
     if spread is not None:
         variance = np.maximum(variance - spread**2, 0)

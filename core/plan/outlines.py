@@ -1,7 +1,7 @@
-"""The outlines of one zone, projected: the glaciers at home there and their neighbours from other zones.
+"""The outlines of one zone, projected: the glaciers at home there and their neighbours from other zones and regions.
 
-A neighbour across a zone border is known in both lattices, so that ice next to it is not taken for an advance and
-shared pixels are divided the same way as inside a zone.
+A neighbour across a zone border is known in both lattices, and one of a region that the run does not measure is known
+too, so that ice next to it is not taken for an advance and shared pixels are divided the same way in every run.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from functools import cached_property
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
@@ -44,16 +45,27 @@ class ZoneOutlines:
         return np.flatnonzero(self.group == group)
 
 
-def zone_outlines(glaciers: gpd.GeoDataFrame, near_m: float) -> list[ZoneOutlines]:
+def zone_outlines(
+    glaciers: gpd.GeoDataFrame, near_m: float, neighbours: gpd.GeoDataFrame | None = None
+) -> list[ZoneOutlines]:
     """Project every glacier without a problem into its home zone, with the neighbours within `near_m`.
 
-    Groups are left empty. Vectorised per zone; glaciers with `problem` are left out.
+    neighbours: others that are at home nowhere in this run. Groups are left empty. Vectorised per zone; glaciers with
+    `problem` are left out.
     """
     sound = glaciers[glaciers["problem"].isna()].reset_index(drop=True)
+    asked = np.ones(len(sound), dtype=bool)
+    if neighbours is not None and len(neighbours):
+        both = pd.concat([sound, neighbours], ignore_index=True)
+        # Ties are broken by this order, which must be that of a run over all regions.
+        order = np.argsort(both["rgi_id"].to_numpy(dtype=object), kind="stable")
+        asked = order < len(sound)
+        sound = gpd.GeoDataFrame(both.iloc[order].reset_index(drop=True), crs=glaciers.crs)
     zones = sound["zone"].to_numpy(dtype=str)
     geometry = sound.geometry.to_numpy()
     bounds = shapely.bounds(geometry)
-    return [_one(Zone(str(name)), sound, zones == name, bounds, near_m) for name in np.unique(zones)]
+    homes = np.unique(zones[asked])
+    return [_one(Zone(str(name)), sound, asked & (zones == name), bounds, near_m) for name in homes]
 
 
 def _one(

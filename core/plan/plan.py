@@ -71,8 +71,10 @@ class Plan:
         return tuple(Block.parse(name) for name in sorted({h for b in self.blocks for h in b.halo}))
 
 
-def make_plan(glaciers: gpd.GeoDataFrame, config: Config, model: ModelSpec) -> Plan:
-    """Plan a run. glaciers: normalised inventory (`core.inventory`).
+def make_plan(
+    glaciers: gpd.GeoDataFrame, config: Config, model: ModelSpec, neighbours: gpd.GeoDataFrame | None = None
+) -> Plan:
+    """Plan a run. glaciers, neighbours: of a normalised inventory (`core.inventory`).
 
     Raises ConfigError if no glacier can be mapped, or if ice could advance beyond what is mapped.
     """
@@ -86,7 +88,7 @@ def make_plan(glaciers: gpd.GeoDataFrame, config: Config, model: ModelSpec) -> P
         raise ConfigError("inventory", found="no glacier with a usable outline", fix="see the inventory report")
     # The flood counts steps in eight directions: what decides may lie 2√2 times the advance away.
     near_m = 3 * config.advance_m + 4 * config.grid.res_m
-    zones = zone_outlines(glaciers, near_m)
+    zones = zone_outlines(glaciers, near_m, neighbours)
     margin_px = _interpolation_px(config, model)
     blocks: list[BlockUnit] = []
     groups: list[GroupUnit] = []

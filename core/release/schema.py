@@ -26,6 +26,7 @@ BELOW_MINIMUM = "below_minimum"
 QUARANTINED = "quarantined"
 STATUSES = (MEASURED, NOT_OBSERVED, BELOW_MINIMUM, QUARANTINED)
 WITH_AREA = (MEASURED, BELOW_MINIMUM)
+UNKNOWN_O2 = "unknown"  # second-order region of sums over glaciers that have none, so that sums add up
 SURFACES = ("clean_ice", "debris", "lake")
 SURFACE_AREAS = tuple(f"area_{name}_km2" for name in SURFACES)
 SIGMA_PARTS = ("area_sigma_boundary_km2", "area_sigma_model_km2", "area_sigma_hidden_km2")
@@ -48,6 +49,10 @@ def _required(name: str, kind: pa.DataType, description: str, unit: str = "") ->
 
 
 _TEXT, _REAL, _INT, _DATE = pa.string(), pa.float64(), pa.int32(), pa.date32()
+SECOND_ORDER = (
+    f"RGI second-order region, {UNKNOWN_O2} for the glaciers without one; they add up to the total of the first-order "
+    "region, which has null"
+)
 _FRONT_CHANGE = (
     "mean advance of the front over that of the inventory's outline; negative is retreat, null without both or where"
     " less than two thirds of the front were seen, or where fronts look to different sides"
@@ -170,7 +175,7 @@ GLACIER_SURFACE = pa.schema(
 REGION_AREA = pa.schema(
     [
         _required("o1region", _TEXT, "RGI first-order region, two digits"),
-        _field("o2region", _TEXT, "RGI second-order region; null for the total of the first-order region"),
+        _field("o2region", _TEXT, SECOND_ORDER),
         _required("year", _INT, "year that the row describes"),
         _required("n_glaciers", _INT, "glaciers of the inventory"),
         _required("n_measured", _INT, "glaciers with status measured"),
@@ -180,6 +185,19 @@ REGION_AREA = pa.schema(
         _required("area_km2", _REAL, "summed area_km2 of measured and below_minimum glaciers", "km²"),
         _required("area_sigma_km2", _REAL, "uncertainty of area_km2 under sigma_model", "km²"),
         _required("sigma_model", _TEXT, "how uncertainties of glaciers are assumed to be correlated"),
+        _field(
+            "area_filled_km2",
+            _REAL,
+            "area_km2 and, for every glacier without an area but with one in the inventory, that times the ratio of "
+            "measured to inventory area of its size in the first-order region; null if fewer than two are seen there",
+            "km²",
+        ),
+        _field(
+            "area_filled_sigma_km2",
+            _REAL,
+            "uncertainty of area_filled_km2 under sigma_model: measured areas, ratio, and scatter about it",
+            "km²",
+        ),
         _field("area_debris_km2", _REAL, "summed area_debris_km2 of those glaciers; null if none has one", "km²"),
         _required("area_inventory_km2", _REAL, "inventory area of all glaciers", "km²"),
         _required(

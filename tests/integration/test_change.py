@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import shapely
 
-from core.change import compare
+from core.change import Options, compare
 from core.inventory import area_km2
 from tests.release_factory import area_row, moved, small_row, square, unmeasured_row
 from tests.tiny_world import icefleet
@@ -101,6 +101,7 @@ def test_trends_and_the_surge(out):
 def test_polygons_are_the_ground_that_changed(out):
     frame = gpd.read_parquet(out / "change_polygons.parquet")
     assert frame.is_valid.all() and frame["sliver_m"].unique().tolist() == [5.0]
+    frame = whole(frame).reset_index()
     assert frame.groupby("kind").size().to_dict() == {"advance": 1, "loss": 23}
     assert frame[frame["kind"] == "advance"]["rgi_id"].tolist() == [named(SURGE)]
     assert frame["area_km2"].to_numpy() == pytest.approx(area_km2(frame.geometry.to_numpy()), rel=1e-6)
@@ -109,8 +110,38 @@ def test_polygons_are_the_ground_that_changed(out):
     assert lost.to_numpy() == pytest.approx(-table.loc[lost.index, "change_km2"].to_numpy(), rel=2e-3)
 
 
+def periods(frame: pd.DataFrame) -> set[tuple[str, str]]:
+    return set(zip(frame["date_first"], frame["date_second"], strict=True))
+
+
+def test_every_period_of_the_changes_has_its_polygons(out):
+    changes, polygons = (pd.read_parquet(out / f"{name}.parquet") for name in ("glacier_change", "change_polygons"))
+    assert periods(polygons) == periods(changes) and len(periods(changes)) == 5
+    surge = polygons[(polygons["kind"] == "advance") & (polygons["rgi_id"] == named(SURGE))]
+    assert periods(surge) == {("2000", "2012"), ("2003", "2006")}
+
+
+def test_periods_from_the_inventory_on_have_no_polygons_and_all_others_do(release, tmp_path):
+    years = [f"{release}/year={year}" for year in (2000, 2006, 2012)]
+    compare(years, tmp_path, Options(inventory=True))
+    changes, polygons = (
+        pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("glacier_change", "change_polygons")
+    )
+    assert periods(polygons) == {("2000", "2006"), ("2006", "2012")}
+    assert periods(changes) - periods(polygons) == {("inventory", "2012"), ("inventory", "2000")}
+
+
+def test_polygons_of_a_glacier_that_was_partly_hidden_say_so(tmp_path):
+    for year, flags in ((2000, ["", "gap_filled", "", "gap_filled"]), (2010, ["", "", "abc;gap_filled", "gap_filled"])):
+        side = 1.0 if year == 2000 else 0.9
+        publish_year(str(tmp_path), year, [scaled_row(i, side, flags=f) for i, f in enumerate(flags)])
+    compare([str(tmp_path)], tmp_path / "out")
+    frame = gpd.read_parquet(tmp_path / "out" / "change_polygons.parquet").set_index("rgi_id").sort_index()
+    assert frame["gap_filled"].tolist() == [False, True, True, True]
+
+
 def test_polygons_at_180_degrees_are_cut_there_and_nowhere_else(out):
-    frame = gpd.read_parquet(out / "change_polygons.parquet").set_index("rgi_id")
+    frame = whole(gpd.read_parquet(out / "change_polygons.parquet"))
     assert set(frame.index[frame["o1region"] == "19"]) == {named(0, "19"), named(1, "19")}
     seam = frame.loc[named(0, "19"), "geometry"]
     assert seam.geom_type == "MultiPolygon" and shapely.bounds(seam)[2] == 180.0 and shapely.bounds(seam)[0] == -180.0
@@ -161,6 +192,16 @@ def test_tables_of_an_earlier_comparison_do_not_stay(release, tmp_path):
     compare([f"{release}/year=2000", f"{release}/year=2012"], tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "change_polygons.parquet", "glacier_change.parquet", "region_change.parquet"]  # fmt: skip
+
+
+def test_a_glacier_that_is_gone_and_was_seen_twice_in_one_scene_stops_nobody(tmp_path):
+    gone = small_row(0, geometry=None, area_km2=0.0, **parts(), area_inventory_km2=2.0)
+    for year, scene in ((2000, 2000), (2001, 2000), (2002, 2002)):
+        publish_year(str(tmp_path / "r"), year, [gone, *(scaled_row(i, 1.0, **SIGMA) for i in (1, 2))], scene)
+    compare([str(tmp_path / "r")], tmp_path / "out")
+    frame = pd.read_parquet(tmp_path / "out" / "glacier_trend.parquet").set_index("rgi_id")
+    assert frame.loc[named(0), ["trend_km2_a", "kendall_s", "trend_p_value"]].tolist() == [0.0, 0.0, 1.0]
+    assert frame[["trend_low_km2_a", "trend_high_km2_a"]].isna().all(axis=None)
 
 
 def test_same_releases_same_bytes(release, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 import rasterio
 import shapely
 
-from core.inventory import area_km2, read_inventory
+from core.inventory import area_km2, read_inventory, split_antimeridian, unwrap_longitudes
 from tests.tiny_world import icefleet
 
 COMPLEX = "RGI2000-v7.0-C-11-02192"
@@ -66,6 +66,29 @@ def test_what_is_known_of_a_complex_stays_with_its_glaciers(hef, tmp_path, state
     assert set(glaciers["src_date_precision"]) == {precision}
     assert set(glaciers["glac_name"]) == {"Ötztal ice"}
     assert glaciers["zmax_m"].isna().all() and glaciers["term_type"].isna().all()
+
+
+def test_points_of_glaciers_at_180_degrees_are_longitudes(tmp_path):
+    """A roof of SIMULATED ice, its ridge across 180°: most of both glaciers is west of it, a long tongue east."""
+    (x,), (y,) = (getattr(gpd.GeoSeries([shapely.Point(180.0, 64.0)], crs=4326).to_crs(32601), n) for n in "xy")
+    down = 4.0 * np.abs(np.arange(200) - 99.5)
+    with rasterio.open(
+        tmp_path / "dem.tif", "w", driver="GTiff", width=400, height=200, count=1, dtype="float32", crs=32601,
+        transform=rasterio.transform.from_origin(x - 200 * 30, y + 100 * 30, 30, 30),
+    ) as file:  # fmt: skip
+        file.write(np.repeat((2000.0 - down).astype(np.float32)[None, :, None], 400, axis=2))
+    tongues = [shapely.box(x - 10, y + s, x + 5000, y + s + 400) for s in (2000, -2400)]
+    ice = shapely.union_all([shapely.box(x - 1500, y - 2400, x - 10, y + 2400), *tongues])
+    outline = unwrap_longitudes(gpd.GeoSeries([ice], crs=32601).to_crs(4326).to_numpy())
+    stated = {"rgi_id": ["RGI2000-v7.0-C-10-00001"], "o1region": ["10"], "o2region": ["10-06"], "src_date": "20000801"}
+    complexes = gpd.GeoDataFrame(stated, geometry=split_antimeridian(outline), crs=4326)
+    complexes.to_file(tmp_path / "one.gpkg", driver="GPKG")
+    called = icefleet("divide", tmp_path / "one.gpkg", tmp_path / "dem.tif", "--out", tmp_path / "g.gpkg", "--json")
+    assert called.code == 0, called.err
+    assert json.loads(called.out)["divided"] == 1
+    glaciers = gpd.read_file(tmp_path / "g.gpkg")
+    assert glaciers["cenlon"].between(179.9, 180.0).all()
+    assert shapely.contains_xy(glaciers.geometry.to_numpy(), glaciers["cenlon"], glaciers["cenlat"]).all()
 
 
 def elsewhere(path: Path, west: float = 20.0) -> Path:

@@ -20,12 +20,13 @@ from tests import release_factory as factory
 Row = dict[str, Any]
 
 
-def publish_year(url: str, year: int, rows: Sequence[Row], **provenance: Any) -> None:
-    """A whole release of these rows, as of August of a year; run and model of the rows are kept."""
+def publish_year(url: str, year: int, rows: Sequence[Row], scene: int | None = None, **provenance: Any) -> None:
+    """A whole release of these rows, as of August of a year; run and model of the rows are kept. scene: year of the
+    scenes, if it is another."""
     dated = [
         row
         | {"year": year, "run_id": f"run-{year}"}
-        | {k: dt.date(year, 8, 1) for k in ("scene_date_min", "scene_date_max") if row[k] is not None}
+        | {k: dt.date(scene or year, 8, 1) for k in ("scene_date_min", "scene_date_max") if row[k] is not None}
         for row in rows
     ]
     release, layout, files, totals = Objects(url), ReleaseLayout(year), [], []

@@ -8,6 +8,7 @@ import pytest
 from core.change.breakpoint import KINDS, breakpoints, surge_candidates
 
 SIGMA = 0.02
+AREA = 10.0
 
 
 def series(shape: np.ndarray, n: int = 400, noise: float = SIGMA, seed: int = 0):
@@ -20,7 +21,7 @@ def series(shape: np.ndarray, n: int = 400, noise: float = SIGMA, seed: int = 0)
 
 def surges(time, value, sigma):
     found = breakpoints(time, value, sigma)
-    return found, surge_candidates(found, np.sqrt(2.0) * sigma[:, 0], 2.0)
+    return found, surge_candidates(found, np.full(len(value), AREA), np.sqrt(2.0) * sigma[:, 0], 2.0)
 
 
 def kind(found, name):
@@ -68,6 +69,32 @@ def test_a_sudden_loss_is_no_surge():
     shape[5:] -= 0.4
     found, surge = surges(*series(shape))
     assert kind(found, "step").mean() > 0.95 and surge.mean() < 0.02
+
+
+def test_a_slow_advance_that_ended_is_a_break_but_no_surge():
+    """SIMULATED: 10 km², +1.5 % in 15 years, then as slowly back, with a σ that sees it."""
+    t = np.arange(31.0)
+    shape = 10.0 + 0.01 * np.where(t < 15, t, 30 - 2 * (t - 15) - 15)
+    found, surge = surges(*series(shape))
+    assert np.mean(~kind(found, "none")) > 0.97 and np.median(found.advance) == pytest.approx(0.15, abs=0.02)
+    assert not surge.any()
+
+
+def test_a_quick_advance_that_goes_on_for_decades_is_no_surge():
+    t = np.arange(31.0)
+    found, surge = surges(*series(10.0 + np.where(t < 10, -0.02 * t, -0.2 + 0.1 * (t - 10))))
+    assert np.mean(~kind(found, "none")) > 0.97 and np.median(found.advance_time) == pytest.approx(20, abs=1)
+    assert not surge.any()
+
+
+def test_the_pace_of_a_step_is_over_the_time_between_its_dates():
+    shape = 10.0 - 0.01 * np.arange(20)
+    shape[12:] += 0.4
+    time, value, sigma = series(shape)
+    _, seen = surges(time, value, sigma)
+    value[:, 8:17] = np.nan  # +4 % some time within ten years, 0.4 % a year
+    found, surge = surges(time, value, sigma)
+    assert seen.mean() > 0.97 and np.mean(~kind(found, "none")) > 0.9 and surge.mean() < 0.05
 
 
 def test_missing_years_leave_the_break_in_place():

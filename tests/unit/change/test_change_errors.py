@@ -107,6 +107,24 @@ def one(areas, sigmas, **changes):
     return pair_change(series, 0, 1, ErrorModel())
 
 
+@pytest.mark.parametrize(("change", "direction"), [(-0.29, 0), (-0.31, -1), (0.29, 0), (0.31, 1)])
+@pytest.mark.parametrize("dates", [(0.8, 0.9), (0.7, 1.0), (1.0, 0.7)])
+def test_a_change_that_hidden_ground_may_be_is_none_however_small_sigma_is(dates, change, direction):
+    """Of a glacier of 1 km² in the inventory, 0.3 km² of which were hidden at the two dates together."""
+    seen, filled = np.array([dates]), np.array([[share < 1 for share in dates]])
+    areas, sigmas, inventory = [0.9, 0.9 + change], [1e-3, 1e-3], np.array([1.0])
+    pair = one(areas, sigmas, inventory_km2=inventory, observed=seen, gap_filled=filled)
+    assert pair.direction[0] == direction and pair.flags[0] == "gap_filled" and pair.p_value[0] < 1e-6
+    assert one(areas, sigmas, inventory_km2=inventory).direction[0] == np.sign(change)
+
+
+@given(share, st.floats(1e-3, 1.0), st.floats(0.0, 1.0))
+def test_two_sigma_of_a_hidden_part_reach_all_that_it_can_hide(filled, hidden_km2, truth):
+    """σ of hidden ground of which a share is taken for ice, hidden·√(1/12 + (s − ½)²), at one date."""
+    sigma_km2 = hidden_km2 * np.sqrt(1 / 12 + (filled - 0.5) ** 2)
+    assert one([1.0, 1.0 + hidden_km2 * (truth - filled)], [0.0, sigma_km2], model_share=0.0).direction[0] == 0
+
+
 def test_rates_are_per_year_between_scenes():
     pair = one([2.0, 1.5], [0.1, 0.1])
     assert pair.rate_km2_a[0] == pytest.approx(-0.05) and pair.rate_pct_a[0] == pytest.approx(-2.5)

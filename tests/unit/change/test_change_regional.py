@@ -123,7 +123,7 @@ def test_the_unobserved_get_the_rate_of_their_size():
     assert whole.area_extrapolated_km2 == pytest.approx(area[hidden].sum())
 
 
-def test_the_filter_is_on_areas_and_says_why():
+def test_glaciers_are_left_out_for_what_was_seen_of_them_never_for_their_size():
     areas = np.array([[1.0, 0.9], [0.05, 0.06], [1.0, 0.01], [1.0, 1.0], [1.0, np.nan]])
     observed = np.ones((5, 2))
     observed[3, 1] = 0.5
@@ -131,8 +131,8 @@ def test_the_filter_is_on_areas_and_says_why():
     pair = pair_change(series, 0, 1, ErrorModel())
     assert why_left_out(series, pair, KEEP).tolist() == [
         "",
-        "area within its uncertainty",
-        "",  # small because it shrank
+        "",  # within its uncertainty
+        "",
         "observed in part",
         "not measured at both dates",
     ]
@@ -193,3 +193,107 @@ def test_totals_are_unbiased_and_cover_with_a_third_extrapolated():
     for score in (np.array(z), np.array(extra)):
         assert abs(score.mean()) < 0.25
         assert 0.60 <= np.mean(np.abs(score) <= 1) <= 0.76
+
+
+# ------------------------------------------------------------------ what is nearly gone
+
+
+def nearly_gone(rng, n, gone):
+    """Glaciers of 0.05 km² in the inventory that lose 15 % in ten years; where `gone`, 0.004 km² of them were left and
+    vanish. (areas (n, 2), σ, inventory areas.)"""
+    inventory = 0.05 * 10 ** rng.uniform(-0.2, 0.2, n)
+    areas = np.stack([inventory, 0.85 * inventory], axis=1)
+    areas[gone] = [0.004, 0.0]
+    sigma = np.where(gone[:, None], [0.005, 0.0], 0.005)
+    return areas, sigma, inventory
+
+
+def test_glaciers_that_are_nearly_gone_lose_what_they_had_and_no_more():
+    """0.40 km² of 100 glaciers, each within its uncertainty."""
+    areas, sigma, inventory = nearly_gone(np.random.default_rng(0), 200, np.arange(200) >= 100)
+    whole = totals_of(made_series(areas, sigma, inventory))[0]
+    assert whole.n_measured == 200 and whole.rate_extrapolated == 0.0
+    assert whole.change_measured_km2 == pytest.approx(np.sum(areas[:, 1] - areas[:, 0]), rel=1e-9)
+
+
+def test_no_glacier_is_extrapolated_to_less_than_nothing():
+    areas, sigma, inventory = nearly_gone(np.random.default_rng(0), 200, np.arange(200) >= 100)
+    areas[100:, 1] = np.nan
+    whole = totals_of(made_series(areas, sigma, inventory))[0]
+    assert whole.n_extrapolated == 100
+    assert whole.rate_extrapolated == pytest.approx(-0.4 / 10, rel=1e-6)
+    assert whole.area_extrapolated_km2 == pytest.approx(0.4)
+
+
+def test_glaciers_that_gain_are_extrapolated_by_their_size_whatever_is_left():
+    areas, sigma, inventory = nearly_gone(np.random.default_rng(0), 200, np.arange(200) >= 100)
+    areas[:100, 1], areas[100:, 1] = 1.1 * inventory[:100], np.nan
+    whole = totals_of(made_series(areas, sigma, inventory))[0]
+    assert whole.rate_extrapolated == pytest.approx(0.01 * inventory[100:].sum(), rel=1e-3)
+
+
+def test_sums_with_glaciers_within_their_uncertainty_are_unbiased():
+    """SIMULATED: a third nearly gone, all with errors; a third, at random, never seen at either date."""
+    rng, off, sigmas = np.random.default_rng(11), [], []
+    for _ in range(300):
+        n = 120
+        areas, sigma, inventory = nearly_gone(rng, n, rng.uniform(size=n) < 0.33)
+        true = np.sum(areas[:, 1] - areas[:, 0]) / 10
+        seen = areas + sigma * rng.standard_normal((n, 2))
+        seen[rng.uniform(size=n) < 0.33] = np.nan
+        whole = totals_of(made_series(seen, sigma, inventory, model_share=0.0))[0]
+        off.append(whole.rate - true)
+        sigmas.append(np.hypot(whole.rate_own, whole.rate_common))
+    assert abs(np.mean(off)) < 0.35 * np.mean(sigmas)
+    assert 0.60 <= np.mean(np.abs(off) <= np.array(sigmas)) <= 0.80
+
+
+# ------------------------------------------------------------------ the world
+
+
+def region_sample(rng, name, n, measured, share=0.0):
+    """(sample of n SIMULATED glaciers of which the first ones are measured, true rate)."""
+    area = 10 ** rng.uniform(-1, 1, n)
+    rate = -0.01 + 0.002 * rng.standard_normal(n)
+    areas = np.stack([area, area * (1 + 10 * rate)], axis=1)
+    sigma = 0.05 * areas
+    seen = areas + draw_errors(rng, sigma, share, 0.5)
+    seen[measured:] = np.nan
+    series = made_series(seen, sigma, area, model_share=share, region=name)
+    return sample(series, pair_change(series, 0, 1, ErrorModel(0.5)), KEEP), float(np.sum(rate * area))
+
+
+@pytest.mark.parametrize(
+    "measured", [[2] * 10, [30] * 4, [1] * 6, [40, 40, 2, 2, 1, 1]], ids=["few", "many", "one", "mixed"]
+)
+def test_the_world_errs_as_much_as_it_says_where_regions_share_a_regression(measured):
+    rng, z = np.random.default_rng(5), []
+    for _ in range(120):
+        made = [region_sample(rng, f"{k:02d}", 60, n) for k, n in enumerate(measured)]
+        world = region_totals([part for part, _ in made])[-1]
+        sigma = np.hypot(world.rate_own, world.rate_common)
+        z.append((world.rate - sum(true for _, true in made)) / sigma)
+        assert sigma <= world.rate_upper
+    assert abs(np.mean(z)) < 0.3 and 0.8 <= np.std(z) <= 1.2
+
+
+def test_the_world_of_regions_with_their_own_regressions_adds_in_quadrature():
+    rng = np.random.default_rng(6)
+    rows = region_totals([region_sample(rng, f"{k:02d}", 60, 30)[0] for k in range(3)])
+    regions, world = [r for r in rows[:-1] if r.o2region is None], rows[-1]
+    for name in ("rate_own", "rate_extrapolated_own", "rate_measured_own"):
+        assert getattr(world, name) == pytest.approx(np.sqrt(sum(getattr(r, name) ** 2 for r in regions)))
+
+
+def test_glaciers_without_second_order_region_make_one_of_their_own_and_all_add_up():
+    rng = np.random.default_rng(3)
+    area = sizes(rng, 90)
+    areas = np.stack([area, area * (1 + 10 * law(area))], axis=1)
+    areas[::4, 1] = np.nan
+    series = made_series(areas, 0.01 * areas, area)
+    names = np.array(["06-01", None, "06-02"], dtype=object)[np.arange(90) % 3]
+    series.glaciers["o2region"] = names
+    whole, *second, _ = totals_of(series)
+    assert [r.o2region for r in second] == ["06-01", "06-02", "unknown"]
+    for name in ("n_glaciers", "n_measured", "n_extrapolated", "rate", "area_measured_km2", "change_measured_km2"):
+        assert sum(getattr(r, name) for r in second) == pytest.approx(getattr(whole, name))

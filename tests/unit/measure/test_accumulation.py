@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import ndimage
 
@@ -107,15 +107,27 @@ def relief(seed: int, shape: tuple[int, int] = (17, 23)) -> np.ndarray:
     return np.round(rough, 0 if rng.random() < 0.5 else 3)  # flats and pits
 
 
+def test_a_bowl_without_an_outlet_drains_to_its_deepest_pit():
+    rows, cols = np.mgrid[:17, :23]
+    bowl = 5.0 * np.hypot(rows - 8, cols - 11) + np.random.default_rng(1).normal(scale=4.0, size=(17, 23))
+    bowl[8, 11] = -50.0
+    bowl[[0, -1]] += 1000.0
+    bowl[:, [0, -1]] += 1000.0
+    receiver = steepest_receivers(bowl)
+    assert len(np.unique(roots(receiver))) > 3
+    assert (roots(spill(bowl, receiver)) == np.ravel_multi_index((8, 11), bowl.shape)).all()
+
+
 @given(st.integers(0, 2**32 - 1))
+@example(7033566)  # a bowl: nothing leaves it
 def test_everything_drains_to_the_rim_over_the_lowest_passes(seed):
     z = relief(seed)
     through = spill(z, steepest_receivers(z))
     end = roots(through)
     on_rim = np.pad(np.zeros((z.shape[0] - 2, z.shape[1] - 2), bool), 1, constant_values=True).ravel()
-    assert on_rim[end].all()
-    # No way is higher than the level to which water fills up before it leaves: the surface of Planchon & Darboux.
     outlet = on_rim & (steepest_receivers(z) == np.arange(z.size))
+    assert on_rim[end].all() if outlet.any() else len(np.unique(end)) == 1
+    # No way is higher than the level to which water fills up before it leaves: the surface of Planchon & Darboux.
     level = np.where(outlet.reshape(z.shape), z, np.inf)
     for _ in range(z.size):
         lower = np.maximum(z, ndimage.minimum_filter(level, size=3, mode="nearest"))

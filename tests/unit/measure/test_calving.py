@@ -294,4 +294,4 @@ def test_hidden_ice_has_a_front_where_the_image_shows_the_water_that_took_its_pl
     coast = Coast()
     hidden = (coast.y < SHORE + 300) & coast.inside(OLD)
     found = coast.measure(back_by(200), coast.image(coast.y < SHORE + 200), hidden=hidden)
-    assert found.flags == ("gap_filled",) and found.calving.change_m == pytest.approx(-200, abs=2)
+    assert "gap_filled" in found.flags and found.calving.change_m == pytest.approx(-200, abs=2)

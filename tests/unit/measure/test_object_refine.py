@@ -80,9 +80,11 @@ def test_broad_bright_ice_beyond_the_upper_half_is_snow_and_an_advancing_tongue_
     found = scene.after("default")
     assert found.flags == ("removed_snow_patches:1",)
     assert same_picture(picture_of(scene, found.probability), "\n".join(["......"] * 6 + rows[6:]))
-    fringe = drawn("\n".join(["PPPPPP"] * 2 + rows[6:])).having(ndsi=0.8, slope_deg=10)
-    fringe = fringe.having(elevation_m=4000 - 10 * np.arange(16)[:, None])
-    assert fringe.after("default").flags == ()
+    # A pixel of the scene's 30 m may be the map's own error; two, which is as far as new ice is seen, are not.
+    for wide, flags in ((1, ()), (2, ("removed_snow_patches:1",))):
+        fringe = drawn("\n".join(["PPPPPP"] * wide + rows[6:])).having(ndsi=0.8, slope_deg=10)
+        fringe = fringe.having(elevation_m=4000 - 10 * np.arange(14 + wide)[:, None])
+        assert fringe.after("default").flags == flags
 
 
 @pytest.mark.parametrize(("slope_deg", "flags"), [(29.9, ("filled_holes:2",)), (30, ()), (np.nan, ())])

@@ -73,16 +73,20 @@ def test_shares_of_a_pixel_over_all_glaciers_sum_to_one_or_to_nothing(outlines, 
 
 @settings(max_examples=60)
 @given(neighbours(), st.sampled_from([0.0, 20.0, 50.0]))
-def test_every_glacier_owns_what_it_covers_in_proportion(outlines, advance_m):
+def test_every_glacier_owns_its_part_of_what_is_covered_and_the_first_what_is_claimed_twice(outlines, advance_m):
     found = measured(outlines, advance_m)
     cover = np.array([coverage_share(outlines[i : i + 1], LATTICE, AROUND) for i in range(len(outlines))], dtype=float)
     total = cover.sum(axis=0)
+    before = np.cumsum(cover, axis=0) - cover
+    own = np.minimum(cover, np.maximum(1 - before, 0))
     for i, o in found.items():
-        np.testing.assert_allclose(on_canvas(o, "own"), cover[i], atol=2e-6)
+        np.testing.assert_allclose(on_canvas(o, "own")[o_inside(o)], own[i][o_inside(o)], atol=1e-5)
+        assert o.ceded_px == pytest.approx((cover[i] - own[i]).sum(), abs=1e-2)
         share = on_canvas(o)
         # Of a pixel that is hardly touched, rounding decides.
         clear = (total > 1e-3) & o_inside(o)
-        np.testing.assert_allclose(share[clear], (cover[i] / np.maximum(total, 1e-9))[clear], atol=2e-3)
+        part = own[i] / np.clip(total, 1e-9, 1)
+        np.testing.assert_allclose(share[clear], part[clear], atol=2e-3)
         np.testing.assert_allclose(on_canvas(o, "covered")[o_inside(o)], np.minimum(1, total)[o_inside(o)], atol=1e-5)
 
 

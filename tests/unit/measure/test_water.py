@@ -9,6 +9,7 @@ import pytest
 import shapely
 from made_coast import EAST, OLD, SHORE, WEST, Coast
 
+from core.measure import Measurement
 from core.measure.water import sea_of_elevation
 
 AREA_KM2 = OLD.area / 1e6
@@ -25,6 +26,11 @@ def coast() -> Coast:
 def count(flags: tuple[str, ...], name: str) -> int:
     (found,) = [int(flag.split(":")[1]) for flag in flags if flag.startswith(name + ":")]
     return found
+
+
+def said(found: Measurement) -> tuple[str, ...]:
+    """Flags on what floats; other rules have flags of their own."""
+    return tuple(f for f in found.flags if f.startswith(("removed_water", "removed_sea_ice", "sea_ice_possible")))
 
 
 def adrift(coast: Coast) -> dict[str, np.ndarray]:
@@ -44,7 +50,7 @@ def test_melange_that_is_mapped_as_ice_is_in_no_area_and_moves_no_front(coast, t
     assert found.calving.length_m == pytest.approx(1000, rel=0.05)
     # A thousand metres of shore by 300, and what of it lies off the flanks.
     assert 3000 <= count(found.flags, "removed_sea_ice") < 5000
-    assert bare.flags == ()
+    assert said(bare) == ()
 
 
 def test_ground_that_may_be_sea_ice_widens_sigma_whether_it_is_kept_or_not(coast):
@@ -65,7 +71,7 @@ def test_an_advance_that_the_elevation_model_knows_is_ice(coast):
     sea = (coast.y < SHORE) & ~coast.inside(tongue)
     layers = coast.image(sea) | {"elevation_m": coast.heights(sea)}
     found = coast.measure(shapely.union(OLD, tongue), layers)
-    assert found.flags == () and found.area_advance_km2 == pytest.approx(0.3, rel=0.01)
+    assert said(found) == () and found.area_advance_km2 == pytest.approx(0.3, rel=0.01)
     assert found.sigma.hidden == 0 and found.calving.change_m == pytest.approx(300, rel=0.02)
 
 
@@ -74,7 +80,7 @@ def test_open_water_that_is_mapped_as_ice_is_in_no_area(coast, term_type):
     layers = coast.image(coast.y < SHORE)
     found = coast.measure(MAPPED, layers, term_type)
     assert found.area_km2 == pytest.approx(AREA_KM2, rel=1e-3) and found.area_advance_km2 == 0
-    assert [flag.split(":")[0] for flag in found.flags] == ["removed_water"]
+    assert [flag.split(":")[0] for flag in said(found)] == ["removed_water"]
     assert found.sigma.hidden == 0 and found.calving.change_m == pytest.approx(0, abs=2)
     assert coast.measure(MAPPED, layers, term_type, sea_ice="keep").area_km2 == found.area_km2
 
@@ -83,19 +89,19 @@ def test_a_lake_on_old_ice_stays_part_of_the_glacier(coast):
     pond = shapely.box(WEST + 300, SHORE + 1000, WEST + 600, SHORE + 1300)
     layers = coast.image((coast.y < SHORE) | coast.inside(pond))
     found = coast.measure(OLD, layers)
-    assert found.area_km2 == pytest.approx(AREA_KM2, rel=1e-3) and found.flags == ()
+    assert found.area_km2 == pytest.approx(AREA_KM2, rel=1e-3) and said(found) == ()
 
 
 @pytest.mark.parametrize("term_type", [0, None])
 def test_new_ice_of_a_glacier_that_ends_on_land_is_judged_by_no_water(coast, term_type):
     found = coast.measure(MAPPED, adrift(coast), term_type)
-    assert found.area_advance_km2 > 0.3 and found.flags == ()
+    assert found.area_advance_km2 > 0.3 and said(found) == ()
 
 
 def test_a_fringe_of_a_pixel_at_sea_stays_as_it_would_beside_rock(coast):
     fringe = shapely.box(WEST, SHORE - 10, EAST, SHORE)
     found = coast.measure(shapely.union(OLD, fringe), adrift(coast))
-    assert found.flags == () and found.area_advance_km2 == pytest.approx(0.01, rel=0.05)
+    assert said(found) == () and found.area_advance_km2 == pytest.approx(0.01, rel=0.05)
 
 
 def test_what_hangs_together_over_sea_ice_alone_goes_with_it(coast):
@@ -110,7 +116,7 @@ def test_what_hangs_together_over_sea_ice_alone_goes_with_it(coast):
 def test_snow_on_high_ground_beside_the_front_is_left_to_the_other_rules(coast):
     snow = shapely.box(EAST, SHORE + 500, EAST + 40, SHORE + 2000)
     found = coast.measure(shapely.union(OLD, snow), adrift(coast))
-    assert found.area_advance_km2 == pytest.approx(0.06, rel=0.05) and found.flags == ()
+    assert found.area_advance_km2 == pytest.approx(0.06, rel=0.05) and said(found) == ()
 
 
 @pytest.mark.parametrize("keep", ["remove", "keep"])
@@ -119,7 +125,7 @@ def test_ice_inside_the_old_outline_where_the_model_shows_the_sea_stays_and_is_s
     sea = coast.y < SHORE + 200
     found = coast.measure(OLD, coast.image(sea & False, adrift=sea) | {"elevation_m": coast.heights(sea)}, sea_ice=keep)
     assert found.area_km2 == pytest.approx(AREA_KM2, rel=1e-3)
-    assert found.flags == ("sea_ice_possible:2000",)
+    assert said(found) == ("sea_ice_possible:2000",)
     assert found.sigma.hidden == pytest.approx(0.2 / math.sqrt(3), rel=1e-3)
 
 
@@ -128,7 +134,7 @@ def test_a_coarse_elevation_model_makes_no_ice_doubtful(coast):
     hollow = coast.inside(shapely.box(WEST + 300, SHORE + 1000, WEST + 600, SHORE + 1300))
     sea = (coast.y < SHORE + 30) | hollow
     found = coast.measure(OLD, coast.image(coast.y < SHORE) | {"elevation_m": coast.heights(sea)})
-    assert found.flags == () and found.sigma.hidden == 0
+    assert said(found) == () and found.sigma.hidden == 0
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7])

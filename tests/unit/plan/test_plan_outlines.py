@@ -30,6 +30,12 @@ def pair(lon: float, lat: float, gap_m: float = 0.0) -> list[shapely.Geometry]:
     return [square(lon - dx, lat), square(lon + dx, lat)]
 
 
+def metres_from(lon: float, lat: float, lon_lat_: np.ndarray) -> np.ndarray:
+    """On a plane around a place, whichever side of 180° its longitudes are counted from."""
+    east = (lon_lat_[:, 0] - lon + 180.0) % 360.0 - 180.0
+    return np.column_stack([east * np.cos(np.radians(lat)), lon_lat_[:, 1] - lat]) * 111_320
+
+
 def by_zone(found: list[ZoneOutlines]) -> dict[str, ZoneOutlines]:
     return {z.zone.name: z for z in found}
 
@@ -138,6 +144,28 @@ def test_ice_of_a_neighbour_in_another_zone_is_nobodys_advance(border):
         total += float(np.sum(share * pixel_area_km2(lattice, o.window), dtype=float))
         grown = geodesic_area_km2(z.zone, shapely.buffer(shapely.union_all(z.outline_m), 50))
     assert total == pytest.approx(grown, rel=0.02)
+
+
+@settings(max_examples=20)
+@given(border=st.sampled_from(sorted(BORDERS)), gap_m=st.floats(20, 300), seed=st.integers(0, 2**32 - 1))
+def test_new_ice_between_glaciers_of_two_zones_is_claimed_once(border, gap_m, seed):
+    """Each zone floods on its own pixels over ground of its own; what both would claim, neither does."""
+    lon, lat, *_ = BORDERS[border]
+    shapes = pair(lon, lat, gap_m)
+    gained = []
+    for z in zone_outlines(inventory(shapes), 700.0):
+        lattice = Lattice(z.zone, 10)
+        strange = (z.glaciers["zone"] != z.zone.name).to_numpy(dtype=bool)
+        ((_, o),) = ownerships(np.flatnonzero(z.home), z.outline_m, z.tree, lattice, 200.0, strange)
+        rough = np.random.default_rng(seed).normal(scale=20.0, size=o.window.shape).astype(np.float32)
+        found = with_advance(o, np.ones(o.window.shape, dtype=bool), rough, 20)
+        rows, cols = np.nonzero((found.share == 1) & (found.label < 0))
+        assert len(rows) > 500
+        boxes = lattice.boxes_m(rows + o.window.row0, cols + o.window.col0, 1)
+        ground = z.zone.unproject(np.array([shapely.union_all(boxes)], dtype=object))[0]
+        gained.append(shapely.transform(ground, lambda xy: metres_from(lon, lat, xy)))
+    # m², along a border of a kilometre: corners of pixels that lie aslant.
+    assert shapely.intersection(*gained).area < 500.0
 
 
 def test_a_cap_around_the_pole_is_one_valid_outline_in_its_zone():

@@ -133,7 +133,11 @@ def test_a_part_number_used_twice_is_found(released: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "value"), [("area_km2", 1.0), ("n_measured", 3), ("o1region", "07"), ("sigma_model", "independent")]
+    ("column", "value"),
+    [
+        *(("area_km2", 1.0), ("n_measured", 3), ("o1region", "07"), ("sigma_model", "independent")),
+        *(("area_filled_km2", 1.0), ("area_filled_km2", None), ("area_filled_sigma_km2", 1.0)),
+    ],
 )
 def test_a_wrong_total_is_found(released: str, column: str, value: Any) -> None:
     change_table(released, REGIONAL, with_cell(column, 0, value))
