@@ -166,6 +166,10 @@ class MeasureConfig(Strict):
     terminus: bool = Field(
         _RULES.terminus, description="where votes of the model disagree at the terminus, similar pixels decide"
     )
+    sea_ice: Literal["remove", "keep"] = Field(
+        _RULES.sea_ice,
+        description="new ice of a marine glacier where the DEM shows sea: no ice, or an advance younger than the DEM",
+    )
     attributes: bool = Field(_RULES.attributes, description="elevations, slope, hypsometry …; needs `dem`")
     surfaces: bool = Field(_RULES.surfaces, description="clean ice, debris, lakes; needs `optical`")
     fronts: bool = Field(_RULES.fronts, description="calving fronts of glaciers that end in water")

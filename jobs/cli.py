@@ -12,6 +12,7 @@ from jobs.console import run_app
 from jobs.demo import demo
 from jobs.divide import divide
 from jobs.evaluate import evaluate
+from jobs.fronts import fronts
 from jobs.ingest import ingest
 from jobs.plan import plan
 from jobs.reference import reference
@@ -43,6 +44,7 @@ for verb in (
     calibrate,
     adapt,
     change,
+    fronts,
 ):
     app.command()(verb)
 

@@ -111,7 +111,8 @@ def outline_row(row: Row, part: int = 0, **changes: Any) -> Row:
 
 def front_row(row: Row, **changes: Any) -> Row:
     kept = {name: row[name] for name in ("rgi_id", "o1region", "year", "front_length_m", "front_change_m", "run_id")}
-    return kept | {"water": "sea", "geometry": front_of(row["geometry"])} | changes
+    seen = {"front_observed_fraction": 1.0, "water": "sea", "water_source": "image"}
+    return kept | seen | {"geometry": front_of(row["geometry"])} | changes
 
 
 def surface_rows(row: Row) -> list[Row]:

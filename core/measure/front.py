@@ -121,14 +121,18 @@ def water_of_elevation(
     """
     off = (np.nan_to_num(ice) < 0.5) & np.isfinite(elevation_m)
     if level_m is None:
-        if off.all() or not off.any():
-            return np.zeros(off.shape, dtype=bool)
-        near = off & (distance_transform_edt(np.nan_to_num(ice) < 0.5) <= rules.reach_px + 1)
-        if not near.any():
-            return np.zeros(off.shape, dtype=bool)
-        # The hundredth part that is lowest is noise of the elevation model as a rule.
-        level_m = float(np.percentile(elevation_m[near], 1))
+        level_m = water_level(elevation_m, ice, rules)
     return off & (np.where(off, elevation_m, np.inf) <= level_m + rules.tolerance_m)
+
+
+def water_level(elevation_m: Float32, ice: Float32, rules: FrontRules = FrontRules()) -> float:
+    """Metres of the lowest ground within reach of the ice, see `water_of_elevation`; −inf where there is none."""
+    clear = np.nan_to_num(ice) < 0.5
+    if clear.all():
+        return -np.inf
+    near = clear & np.isfinite(elevation_m) & (distance_transform_edt(clear) <= rules.reach_px + 1)
+    # The hundredth part that is lowest is noise of the elevation model as a rule.
+    return float(np.percentile(elevation_m[near], 1)) if near.any() else -np.inf
 
 
 def _hangs_together(ice: Mask, own: Float32 | None) -> Mask:

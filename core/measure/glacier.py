@@ -12,7 +12,7 @@ rules on snow, terminus and objects), how much that is and how sure, and what it
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import shapely
@@ -30,6 +30,7 @@ from core.measure.rules import TERMINUS_FEATURES, MeasureRules
 from core.measure.surfaces import Surfaces, divide_surfaces, surfaces_by_rule
 from core.measure.terminus_refinement import TerminusRules, maps_from_spread, refine_terminus
 from core.measure.uncertainty import AreaSigma, boundary_sigma, free_share, hidden_sigma, model_sigma
+from core.measure.water import new_ice_on_water
 from core.stitch import NOT_OBSERVED, decode
 
 Float32 = NDArray[np.float32]
@@ -113,11 +114,16 @@ def measure_glacier(
     known = layers(rules.layers)
     told = np.where(seen, decode(mosaic.probability), np.float32(np.nan)).astype(np.float32)
     spread = None if mosaic.spread is None else np.where(seen, decode(mosaic.spread), np.float32(0)).astype(np.float32)
-    ownership = _with_new_ice(ownership, told, seen, known, lattice, rules)
+    bare, ownership = ownership, _with_new_ice(ownership, told, seen, known, lattice, rules)
+    afloat = new_ice_on_water(ownership, told, known, rules, term_type)
+    if afloat.removed:
+        # What hung together over water is lost with it; nothing is won, for it may be a neighbour's.
+        rest = _with_new_ice(bare, told := afloat.told, seen, known, lattice, rules)
+        ownership = replace(rest, share=np.minimum(ownership.share, rest.share))
     scenes = _scenes(ownership, mosaic)
     mapped = np.where(seen, told, 0).astype(np.float32)
     told, flags = _refined(ownership, told, spread, area, known, lattice, rules)
-    flags += _doubts(ownership, seen, known.get("elevation_m"), lattice, rules)
+    flags += afloat.flags + _doubts(ownership, seen, known.get("elevation_m"), lattice, rules)
 
     probability = np.where(seen, told, 0).astype(np.float32)
     ice = np.where(seen, ownership.share * ice_share(probability, seen, rules.threshold), 0).astype(np.float32)
@@ -146,7 +152,7 @@ def measure_glacier(
             # What fills the hidden part errs as the part that it is filled from. New ice that the reach cuts off is
             # seasonal snow, and then none of it, or a surge, and then there is more.
             float(np.hypot(model_km2 / observed, cut_km2)),
-            hidden_sigma(hidden_km2, seen_share),
+            float(np.hypot(hidden_sigma(hidden_km2, seen_share), afloat.sigma_km2(area))),
         ),
         area_expected_km2=_sum(ownership.share * probability, area) + filled_km2,
         area_advance_km2=_sum(np.maximum(0, ice - ownership.own) * seen, area),
@@ -160,7 +166,7 @@ def measure_glacier(
         else Attributes(),
         cover=cover,
         surfaces=surfaces,
-        calving=calving_front(ownership, whole, known, lattice, term_type) if rules.fronts else None,
+        calving=calving_front(ownership, whole, known, lattice, term_type, seen) if rules.fronts else None,
     )
 
 

@@ -198,7 +198,9 @@ def front_rows(row: Row, found: Measurement) -> list[Row]:
             **_origin_of(row),
             "front_length_m": found.calving.length_m,
             "front_change_m": found.calving.change_m,
+            "front_observed_fraction": found.calving.observed_fraction,
             "water": found.calving.water,
+            "water_source": found.calving.source,
             "geometry": found.calving.line,
         }
     ]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from core.release.finding import Finding, about
 from core.release.measures import length_km
 from core.release.owners import Owners
-from core.release.schema import BAND_M, SURFACE_AREAS, SURFACES, THOUSANDTHS, WATERS
+from core.release.schema import BAND_M, SURFACE_AREAS, SURFACES, THOUSANDTHS, WATER_SOURCES, WATERS
 
 SAME = 1e-6
 LENGTH_TOLERANCE = 0.02
@@ -44,17 +44,22 @@ def check_front(
     key: str, table: pa.Table, shapes: NDArray[np.object_], owners: Owners, res_m: float
 ) -> Iterator[Finding]:
     """glacier_front. shapes: its lines in degrees."""
-    rows = table.select(["rgi_id", "front_length_m", "front_change_m", "water"]).to_pandas()
+    columns = ["rgi_id", "front_length_m", "front_change_m", "front_observed_fraction", "water", "water_source"]
+    rows = table.select(columns).to_pandas()
     ids = rows["rgi_id"]
     strangers = owners.strangers(ids)
     yield from about("front-owner", key, strangers, "has a front but no measured row in glacier_area")
     yield from about("front-water", key, ids[~rows["water"].isin(WATERS)], f"water is none of {', '.join(WATERS)}")
+    other = ids[~rows["water_source"].isin(WATER_SOURCES)]
+    yield from about("front-water", key, other, f"water_source is none of {', '.join(WATER_SOURCES)}")
+    outside = ids[~rows["front_observed_fraction"].between(0.0, 1.0)]
+    yield from about("front-fraction", key, outside, "front_observed_fraction is outside 0 … 1")
     known = ~ids.isin(strangers)
     dry = known & np.isnan(owners.values(ids, "front_length_m"))
     yield from about("front-length", key, ids[dry], "has a front, but no front_length_m in glacier_area")
     for column in ("front_length_m", "front_change_m"):
-        other = known & ~dry & ~_same(rows[column], owners.values(ids, column))
-        yield from about("front-length", key, ids[other], f"{column} is not that of glacier_area")
+        unlike = known & ~dry & ~_same(rows[column], owners.values(ids, column))
+        yield from about("front-length", key, ids[unlike], f"{column} is not that of glacier_area")
     stated, drawn = rows["front_length_m"].to_numpy(), 1000.0 * length_km(shapes)
     off = np.flatnonzero(~(np.abs(drawn - stated) <= LENGTH_TOLERANCE * stated + res_m))
     for i in off[:1]:

@@ -32,6 +32,7 @@ SURFACE_AREAS = tuple(f"area_{name}_km2" for name in SURFACES)
 SIGMA_PARTS = ("area_sigma_boundary_km2", "area_sigma_model_km2", "area_sigma_hidden_km2")
 CLASSES = ("glacier", *SURFACES)
 WATERS = ("sea", "lake")
+WATER_SOURCES = ("image", "elevation", "both")
 BAND_M = 50
 THOUSANDTHS = 1000
 WORD_SEPARATOR = ";"
@@ -52,7 +53,10 @@ SECOND_ORDER = (
     f"RGI second-order region, {UNKNOWN_O2} for the glaciers without one; they add up to the total of the first-order "
     "region, which has null"
 )
-_FRONT_CHANGE = "mean advance of the front over that of the inventory's outline; negative is retreat, null without both"
+_FRONT_CHANGE = (
+    "mean advance of the front over that of the inventory's outline; negative is retreat, null without both or where"
+    " less than two thirds of the front were seen, or where fronts look to different sides"
+)
 
 GLACIER_AREA = pa.schema(
     [
@@ -69,7 +73,7 @@ GLACIER_AREA = pa.schema(
         _field("area_sigma_km2", _REAL, "standard uncertainty of area_km2: root of the squares of its parts", "km²"),
         _field("area_sigma_boundary_km2", _REAL, "its part from where exactly the outline runs, divides apart", "km²"),
         _field("area_sigma_model_km2", _REAL, "its part from whether what was mapped as ice is ice", "km²"),
-        _field("area_sigma_hidden_km2", _REAL, "its part from what was not observed", "km²"),
+        _field("area_sigma_hidden_km2", _REAL, "its part from what was not observed or may be sea ice", "km²"),
         _field("area_expected_km2", _REAL, "sum of probability × pixel area", "km²"),
         _field("area_inventory_km2", _REAL, "area of the inventory's outline; null if it states and draws none", "km²"),
         _field("inventory_date", _DATE, "source date of the inventory's outline"),
@@ -144,7 +148,11 @@ GLACIER_FRONT = pa.schema(
         _required("year", _INT, "year that the row describes"),
         _required("front_length_m", _REAL, "length of the calving front, as in glacier_area", "m"),
         _field("front_change_m", _REAL, _FRONT_CHANGE, "m"),
+        _required(
+            "front_observed_fraction", _REAL, "share of the front that was seen, and of the inventory's compared", "1"
+        ),
         _required("water", _TEXT, " | ".join(WATERS)),
+        _required("water_source", _TEXT, f"what shows the water at the front: {' | '.join(WATER_SOURCES)}"),
         _required("run_id", _TEXT, "run that made the row"),
         _required("geometry", pa.binary(), "line or lines, WKB, longitude and latitude"),
         _required("bbox", BBOX, "planar bounds of the geometry", "degree"),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+import yaml
 from rasterio.warp import Resampling, reproject
 
 from benchmarks.fronts import GLACIERS, PIXEL_M, probabilities, train
@@ -19,11 +20,13 @@ from core.measure.front import facing, front_line, water_of_classes, water_of_el
 from core.measure.front_error import front_distances, mean_distance_error
 from core.measure.front_position import flow_axis, front_position
 from core.models.checkpoint import load_checkpoint
+from core.release import verify_release
 from core.simulate.chips import simulate_chip
 from core.train.chip import Chip
 from core.train.chipfile import load_chip
 from core.train.classes import LAKE, MELANGE, OCEAN
 from core.train.fronts import front_scenes
+from tests.integration.conftest import Ran, Run
 
 RES_M = 30
 
@@ -129,3 +132,49 @@ def test_a_training_on_drawn_fronts_runs_and_never_sees_the_glacier_that_is_kept
     scenes = front_scenes(folder, GLACIERS["kangerlussuaq"])[:2]
     found = probabilities(checkpoint, scenes)
     assert all(p.shape == (288, 192) and np.isfinite(p).all() for p in found.values())
+
+
+@pytest.fixture(scope="module")
+def columbia_run(run: Run, samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """The whole job on the outline of 2009, its elevation model as the only sensor; the map is the outline itself."""
+    folder = tmp_path_factory.mktemp("columbia")
+    settings = {
+        "name": "columbia",
+        "year": 2009,
+        "inventory": str(samples / "columbia" / "rgi60_01_columbia.gpkg"),
+        "grid": {"res_m": RES_M, "buffer_m": 120},
+        "model": {"name": "oracle"},
+        "sensors": {"dem": {"res_m": RES_M}},
+        "scenes": [
+            {
+                "id": "DEM",
+                "sensor": "dem",
+                "date": "2009-07-01",
+                "files": [
+                    {"path": str(samples / "columbia" / "dem_Columbia.tif"), "bands": {"elevation_m": 1}},
+                ],
+            }
+        ],
+    }
+    (folder / "c.yaml").write_text(yaml.safe_dump(settings))
+    return run(folder / "c.yaml", "execution.workers=1")
+
+
+def test_the_job_publishes_the_front_of_columbia_where_its_outline_meets_the_bay(
+    columbia: Columbia, columbia_run: Ran
+) -> None:
+    assert verify_release(columbia_run.prepared.run.release_url) == []
+    (row,) = columbia_run.area().reset_index().to_dict("records")
+    assert (row["term_type"], row["status"]) == (1, "measured")
+    assert not any(word in row["flags"] for word in ("sea_ice", "removed_water"))
+    assert row["area_km2"] == pytest.approx(row["area_inventory_km2"], rel=0.01)
+    (front,) = columbia_run.table("glacier_front").to_pylist()
+    assert front["rgi_id"] == row["rgi_id"] and (front["water"], front["water_source"]) == ("sea", "elevation")
+    line = columbia.lattice.zone.project(np.array([shapely.from_wkb(front["geometry"])], dtype=object))[0]
+    own = facing(
+        columbia.outline, water_of_elevation(columbia.elevation_m, columbia.ice), columbia.lattice, columbia.window
+    )
+    assert front_distances(line, own, 10).max() < 2 * RES_M
+    assert mean_distance_error(line, own, 10) < 0.2 * RES_M
+    assert front["front_length_m"] == pytest.approx(own.length, rel=0.05) == row["front_length_m"]
+    assert abs(front["front_change_m"]) < 0.2 * RES_M and front["front_observed_fraction"] > 0.98

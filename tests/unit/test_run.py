@@ -63,6 +63,7 @@ NUMBERS = [
     "measure.objects=none",
     "measure.accumulation=true",
     "measure.terminus=true",
+    "measure.sea_ice=keep",
     "measure.attributes=false",
     "measure.surfaces=false",
     "measure.fronts=false",

@@ -253,7 +253,7 @@ def test_a_surface_too_small_for_seven_decimals_has_no_row():
 def test_a_front_across_180_degrees_is_published_in_two_short_lines(name):
     zone = Zone(name)
     x, y = zone.project_points(np.array([179.99, 179.996, -179.99]), np.array([81.0, 81.001, 81.0]))
-    calving = Calving(shapely.LineString(np.column_stack([x, y])), 600.0, None, "sea")
+    calving = Calving(shapely.LineString(np.column_stack([x, y])), 600.0, None, "sea", 1.0, "image")
     (mapped,) = in_lon_lat([Measurement("measured", None, 1.0, calving=calving)], zone)
     rows = front_rows(OWNER, mapped)
     line = geometries(table_from_rows(rows, GLACIER_FRONT))[0]
