@@ -32,12 +32,13 @@ from benchmarks.area_scores import bias, changes, coverage, fit, measured, scale
 from benchmarks.history_world import HistoryWorld, lay_truth, write_history_world
 from core.config import load_config
 from core.layout import ReleaseLayout, RunLayout
-from core.objects import Objects, local_path
+from core.objects import Objects
 from core.plan import load_plan
 from core.prepare import prepare
 from core.release.schema import AREA
 from core.run import load_run
 from core.simulate.land.ice import YEARS
+from core.urls import local_path
 from core.worker import Worker
 from jobs.run import execute
 

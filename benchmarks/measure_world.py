@@ -34,13 +34,13 @@ from core.grid import Block, Lattice, Zone
 from core.layout import RunLayout
 from core.measure import MeasureRules
 from core.mosaic import Mosaic
-from core.objects import local_path
 from core.plan import GroupUnit, Plan, make_plan, save_plan
 from core.plan.store import load_zone_outlines
 from core.run import Run, open_run, save_run
 from core.simulate.inventory import REGION_SIZES, simulate_inventory
 from core.stopwatch import WAIT, Stopwatch
 from core.tiles import TileStore
+from core.urls import local_path
 from core.worker import Worker
 
 CLASSES_KM2 = (0.0, 0.1, 0.5, 1.0, 5.0, 50.0, np.inf)

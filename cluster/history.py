@@ -18,7 +18,8 @@ from types import TracebackType
 from cluster.events import TaskEvent
 from core.errors import PoisonError, RefusedError, TransientError
 from core.layout import RunLayout
-from core.objects import Objects, join_url
+from core.objects import Objects
+from core.urls import join_url
 
 EVERY_EVENTS, EVERY_S = 1000, 30.0
 

@@ -16,9 +16,9 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from core.errors import ConfigError
 from core.measure.objects import rule_set
 from core.measure.rules import MeasureRules
-from core.objects import normalise_url, obstore_path
 from core.sensors import sensor as registered
 from core.settings import Strict, explain, read_mapping
+from core.urls import normalise_url, obstore_path
 
 REGIONS = tuple(f"{i:02d}" for i in range(1, 21))
 STATIC = "static"  # epoch of what does not change from year to year

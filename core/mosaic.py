@@ -19,11 +19,12 @@ from core.grid import Block, Lattice, PixelWindow
 from core.layout import RunLayout
 from core.ledger import Ledger
 from core.measure import MosaicWindow
-from core.objects import Backend, Objects, join_url, zarr_location
+from core.objects import Backend, Objects, zarr_location
 from core.shards import BlockArray, group_objects, put_shard
 from core.stitch import LEVELS, NOT_OBSERVED
 from core.tiles import SceneRef
 from core.tiles.arrays import SteadyArray, open_steady, zarr_errors
+from core.urls import join_url
 
 PROBABILITY, SCENE, SPREAD = "probability", "scene", "spread"
 _CACHE_BYTES = 1 << 29

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import obstore
 import obstore.exceptions
@@ -30,6 +30,7 @@ import zarr.storage
 
 from core.errors import ConfigError, PoisonError, RefusedError, SystemicError, TransientError
 from core.sensors.products import access_of
+from core.urls import join_url, local_path, normalise_url
 
 if TYPE_CHECKING:
     from zarr.abc.store import ByteRequest
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 Backend = str  # "obstore" | "fsspec"
 BACKENDS: tuple[Backend, ...] = ("obstore", "fsspec")
-SCHEMES = ("file", "s3", "memory")
 # Words of an answer, not digits anywhere: keys and run ids hold hexadecimal digits too.
 # The address is where a machine of the cloud asks for its role: who has no credentials ends there.
 _REFUSED = re.compile(
@@ -66,40 +66,6 @@ T = TypeVar("T")
 
 _memory: dict[str, obstore.store.MemoryStore] = {}
 _memory_lock = threading.Lock()
-
-
-def normalise_url(url: str, base: Path | None = None) -> str:
-    """A path or URL → `file:///abs`, `s3://bucket/key` or `memory://name/key`, without a trailing slash.
-
-    Raises ConfigError for any other scheme, an s3 URL without a bucket, or a file URL with one.
-    """
-    if "://" not in url:
-        path = Path(url).expanduser()
-        return ((base or Path.cwd()) / path).resolve().as_uri()
-    parts = urlsplit(url)
-    if parts.scheme not in SCHEMES:
-        raise ConfigError(url, found=f"scheme {parts.scheme!r}", expected="a path, file://, s3:// or memory://")
-    if parts.scheme in ("s3", "memory") and not parts.netloc:
-        raise ConfigError(url, found="no bucket", expected=f"{parts.scheme}://BUCKET/KEY")
-    if parts.scheme == "file" and (parts.netloc or not parts.path.strip("/")):
-        raise ConfigError(url, found=f"host {parts.netloc!r}", expected="file:///FOLDER with three slashes, or a path")
-    return url.rstrip("/")
-
-
-def join_url(url: str, key: str) -> str:
-    """`url`/`key`."""
-    return f"{url.rstrip('/')}/{key}" if key else url.rstrip("/")
-
-
-def local_path(url: str) -> Path | None:
-    """The path of a file:// URL, None for any other scheme."""
-    parts = urlsplit(url)
-    return Path(obstore_path(parts.path)) if parts.scheme == "file" else None
-
-
-def obstore_path(path: str) -> str:
-    """Undo the percent-encoding that `Path.as_uri` adds."""
-    return unquote(path)
 
 
 class Objects:

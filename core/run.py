@@ -24,7 +24,8 @@ from core.layers import sensors_of
 from core.layout import RunLayout
 from core.measure import MeasureRules
 from core.models import Calibrated, Model, build_model
-from core.objects import Objects, join_url
+from core.objects import Objects
+from core.urls import join_url
 
 # Where data lies and what machine works on it does not change a number, so it does not change the run.
 _NOT_IDENTITY = ("output", "release", "tiles", "storage", "execution")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,9 @@ def calibrate(
     correlation_m: Annotated[
         float | None, typer.Option(min=0, help="and this: over which metres errors of the model are alike")
     ] = None,
+    keep_temperature: Annotated[
+        bool, typer.Option(help="leave probabilities as they are and keep the two numbers alone")
+    ] = False,
     as_json: AsJson = False,
     keys: TrainKeys = False,
 ) -> None:
@@ -60,8 +64,20 @@ def calibrate(
 
     if (boundary_px is None) != (correlation_m is None):
         raise ConfigError("--boundary-px, --correlation-m", found="one of them", expected="both, as they were fitted")
+    if keep_temperature and boundary_px is None:
+        raise ConfigError("--keep-temperature", found="no --boundary-px", expected="numbers to keep")
     settings = load_train_config(data, overrides or ())
     checkpoint = load_checkpoint(model)
+    area = dict(checkpoint.card.calibration.area)
+    if boundary_px is not None and correlation_m is not None:
+        area = {"boundary_px": boundary_px, "correlation_m": correlation_m}
+    if keep_temperature:
+        saved = rewrite_card(checkpoint, out, calibration=replace(checkpoint.card.calibration, area=area))
+        if as_json:
+            print_json({"checkpoint": saved.url, "digest": saved.digest, **area})
+        else:
+            console.print(f"checkpoint  {saved.url}", markup=False)
+        return
     fill_chips(settings)
     chips = validation_chips(settings, build_card(settings).groups)
     predict, scheme = predictor(Learned(path=model, device=settings.device))
@@ -77,9 +93,6 @@ def calibrate(
         name: {"ece": expected_calibration_error(curves[name]), "log_loss": log_loss(p, pixels.share)}
         for name, p in (("before", before), ("after", after))
     }
-    area = dict(checkpoint.card.calibration.area)
-    if boundary_px is not None and correlation_m is not None:
-        area = {"boundary_px": boundary_px, "correlation_m": correlation_m}
     calibration = Calibration(temperature, confidence_table(after, pixels.share), area)
     metrics = {**checkpoint.card.metrics, "calibration": {"pixels": len(pixels.share), **scores}}
     saved = rewrite_card(checkpoint, out, calibration=calibration, metrics=metrics)

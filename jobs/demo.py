@@ -15,12 +15,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from core.config import load_config
 from core.layout import ReleaseLayout
-from core.objects import local_path
 from core.prepare import Prepared, prepare
 from core.quicklook import draw_run
 from core.release import verify_release
 from core.release.schema import AREA
 from core.simulate import World, build_world
+from core.urls import local_path
 from jobs.console import FAILED, OK, AsJson, console, errors, print_json, run_verb, table
 from jobs.plan import print_inventory_report
 from jobs.run import Executor, execute, with_executor

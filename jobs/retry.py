@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from cluster.retry import retry as clear
-from core.objects import normalise_url
 from core.run import load_run
+from core.urls import normalise_url
 from jobs.console import AsJson, console, print_json, run_verb, table
 
 

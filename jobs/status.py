@@ -20,10 +20,11 @@ from cluster.timeline import chrome_trace
 from core.errors import ConfigError
 from core.layout import ReleaseLayout, RunLayout
 from core.ledger import Ledger
-from core.objects import Objects, normalise_url
+from core.objects import Objects
 from core.plan import load_plan
 from core.release import read_manifest
 from core.run import load_run
+from core.urls import normalise_url
 from jobs.console import FAILED, OK, AsJson, console, print_json, run_verb, table
 
 

@@ -27,7 +27,8 @@ from pyproj import Transformer
 from rasterio.crs import CRS
 from rasterio.warp import Resampling, reproject
 
-from core.objects import Objects, join_url
+from core.objects import Objects
+from core.urls import join_url
 
 Item = dict[str, Any]
 SEASONS = {"winter": "2024-01-15", "spring": "2024-04-15", "summer": "2024-07-15", "autumn": "2024-10-15"}

@@ -13,9 +13,10 @@ from typing import Any
 
 from core.errors import ConfigError
 from core.layout import ReleaseLayout
-from core.objects import Objects, join_url, local_path, normalise_url
+from core.objects import Objects
 from core.release import read_manifest
 from core.release.schema import AREA
+from core.urls import join_url, local_path, normalise_url
 
 INVENTORY = "inventory"
 _YEAR = re.compile(r"^year=(\d{4})/")

@@ -24,9 +24,10 @@ from core.grid import Zone
 from core.grid.zone import home_zone
 from core.layout import ReleaseLayout
 from core.measure.front_error import front_distances
-from core.objects import Objects, join_url
+from core.objects import Objects
 from core.release.schema import FRONT
 from core.release.table import geometries
+from core.urls import join_url
 
 _LINES = (shapely.GeometryType.LINESTRING, shapely.GeometryType.LINEARRING, shapely.GeometryType.MULTILINESTRING)
 # Without identifiers a line is of the glacier whose front is nearest, but never of one so far away; unchecked.

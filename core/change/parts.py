@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 
 from core.change.dated import Dated
 from core.errors import ConfigError, SystemicError
-from core.objects import Objects, join_url, local_path
+from core.objects import Objects
+from core.urls import join_url, local_path
 
 
 def read_parts(dated: Dated, region: str, columns: Sequence[str], more: Sequence[str] = ()) -> Iterator[pa.Table]:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import ConfigError
-from core.objects import Objects, local_path, normalise_url
+from core.objects import Objects
+from core.urls import local_path, normalise_url
 
 PARQUET = (".parquet", ".geoparquet")
 _LAYERED = (".shp", ".gpkg", ".geojson", *PARQUET)

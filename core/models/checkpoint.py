@@ -19,8 +19,9 @@ from typing import Any
 
 from core.errors import ConfigError
 from core.models.inputs import Group, check_groups, from_json, to_json
-from core.objects import Objects, join_url, normalise_url
+from core.objects import Objects
 from core.train.classes import Scheme, scheme
+from core.urls import join_url, normalise_url
 
 MODEL, WEIGHTS = "model.json", "model.safetensors"
 FORMAT, VERSION = "icefleet-model", 1

@@ -22,8 +22,8 @@ from core.models.checkpoint import MODEL, WEIGHTS, Checkpoint, checkpoint_url, l
 from core.models.dihedral import TURNS
 from core.models.inputs import Group, needs
 from core.models.protocol import Inputs, ModelSpec
-from core.objects import local_path
 from core.stitch import gaussian_weights
+from core.urls import local_path
 from core.windows import WindowLattice
 
 if TYPE_CHECKING:

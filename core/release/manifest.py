@@ -17,9 +17,10 @@ from typing import Any
 import core
 from core.errors import ConfigError, SystemicError
 from core.layout import ReleaseLayout
-from core.objects import Objects, join_url
+from core.objects import Objects
 from core.release.extent import Extent
 from core.release.schema import AREA
+from core.urls import join_url
 
 FORMAT = "icefleet-release"
 FORMAT_VERSION = 1

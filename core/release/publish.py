@@ -19,13 +19,14 @@ import pyarrow.parquet as pq
 
 from core.errors import ConfigError
 from core.layout import ReleaseLayout
-from core.objects import Objects, join_url
+from core.objects import Objects
 from core.release.extent import Extent, extent_of
 from core.release.geoparquet import ROW_GROUP_ROWS, hilbert_order, take_rows, to_geoparquet
 from core.release.manifest import Provenance, ReleaseFile, build_manifest, claim, json_bytes, put_file
 from core.release.schema import AREA, HYPSOMETRY, REGION_AREA, REGION_TABLES, REGIONAL, SCHEMAS
 from core.release.stac import stac_documents
 from core.release.table import conform, geometries
+from core.urls import join_url
 
 # One row group a file: readers skip whole files by their boxes (dask-geopandas can skip nothing smaller), and two or
 # three pieces of one Hilbert curve in a file have boxes that overlap anyway.

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from core.errors import SystemicError
 from core.layout import ReleaseLayout
-from core.objects import Objects, local_path, normalise_url
+from core.objects import Objects
 from core.release.check_details import check_hypsometry
 from core.release.check_files import check_bytes, check_manifest, check_order, check_schema
 from core.release.check_geometry import check_overlaps, overlap_finding, overlapping_pairs
@@ -34,6 +34,7 @@ from core.release.owners import Owners, outlined
 from core.release.region_area import region_area
 from core.release.schema import AREA, HYPSOMETRY, REGION_TABLES, REGIONAL, SCHEMAS
 from core.release.table import bbox_array, geometries
+from core.urls import local_path, normalise_url
 
 _YEAR = re.compile(r"^year=(\d{4})/")
 

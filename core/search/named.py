@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 
 from core.config import FileConfig, SceneConfig
 from core.errors import ConfigError
-from core.objects import Objects, join_url
+from core.objects import Objects
 from core.search import web
 from core.search.stac import read_bytes
 from core.sensors import Product, ProductBand, nearest
 from core.tiles import RejectedScene
+from core.urls import join_url
 
 THREADS = 32
 MARGIN_DEG = 0.01  # for interpolation, slopes and grids that lie half a pixel off the whole degree

@@ -18,11 +18,12 @@ from zarr.storage import StoreLike
 from core.errors import IcefleetError, PoisonError, TransientError
 from core.grid import Lattice, Zone
 from core.layout import TileLayout
-from core.objects import Backend, join_url, refused, steadily, zarr_location
+from core.objects import Backend, refused, steadily, zarr_location
 from core.sensors import Sensor
 from core.sensors import sensor as registered
 from core.tiles.dataset import no_tiles
 from core.tiles.group import SCENE
+from core.urls import join_url
 
 _NETWORK = {"obstore", "botocore", "aiobotocore", "aiohttp", "s3fs"}
 _REFUSED = ("status code: 401", "status code: 403", "AccessDenied", "Access Denied", "Forbidden", "credentials")

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from core.errors import PoisonError
 from core.grid import Block, PixelWindow
-from core.objects import join_url
 from core.shards import INNER_PX
 from core.tiles.arrays import INGEST_AGAIN, OpenArrays, zarr_errors
 from core.tiles.encoding import decode, is_fill
 from core.tiles.group import NOT_WRITTEN, SCENE
 from core.tiles.marker import SceneRef, TileMarker
+from core.urls import join_url
 
 _READERS = 16
 

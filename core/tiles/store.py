@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from core.errors import SystemicError, TransientError
 from core.grid import Block, Lattice, PixelWindow, Zone
 from core.layout import TileLayout
-from core.objects import Backend, Objects, join_url, zarr_location
+from core.objects import Backend, Objects, zarr_location
 from core.sensors import Sensor
 from core.sensors import sensor as registered
 from core.shards import put_shard
@@ -29,6 +29,7 @@ from core.tiles.group import SCENE, tile_objects
 from core.tiles.marker import MAX_SCENES, RejectedScene, SceneRef, SceneScore, TileMarker
 from core.tiles.read import TileRead, read_window
 from core.tiles.recipe import check_recipe, recipe_text
+from core.urls import join_url
 
 _MARKER_READERS = 32
 

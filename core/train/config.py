@@ -13,10 +13,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from core.errors import ConfigError
-from core.objects import normalise_url
 from core.settings import Strict, explain, read_mapping
 from core.train.augment import Augmentation
 from core.train.classes import SCHEMES
+from core.urls import normalise_url
 
 Side = Literal["train", "validation"]
 

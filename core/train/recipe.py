@@ -24,7 +24,6 @@ from core.models.inputs import Group, check_groups, needed_bands
 from core.models.nets.blocks import Head
 from core.models.nets.net import Net
 from core.models.nets.registry import build_net
-from core.objects import local_path
 from core.train.augment import Augmentation, filled_up
 from core.train.chip import Chip
 from core.train.chipfile import ChipFolder, evenly, load_chip
@@ -38,6 +37,7 @@ from core.train.sample import ChipSource, Mixture, Sampler, default_focus
 from core.train.simulated import SimulatedChips
 from core.train.tile_windows import TileWindows
 from core.train.trainer import Ranks, Trainer, TrainEvent, TrainSettings
+from core.urls import local_path
 
 _VALIDATION_SEED = 1_000_003
 

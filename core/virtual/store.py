@@ -22,7 +22,7 @@ import zarr.storage
 from fsspec.implementations.reference import LazyReferenceMapper, ReferenceFileSystem
 
 from core.errors import PoisonError
-from core.objects import join_url
+from core.urls import join_url
 from core.virtual import codecs
 from core.virtual.files import (
     REQUESTS,

@@ -11,8 +11,9 @@ import pytest
 from core.grid import Block
 from core.layout import ReleaseLayout, RunLayout, TileLayout
 from core.ledger import Ledger
-from core.objects import Objects, local_path
+from core.objects import Objects
 from core.plan import load_plan
+from core.urls import local_path
 from tests.faults.conftest import BLOCKS, GLACIERS, UNITS
 from tests.tiny_world import ZONE, Called, TinyWorld, block_name, icefleet, make_world
 

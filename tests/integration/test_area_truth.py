@@ -19,10 +19,10 @@ from benchmarks.history_world import HistoryWorld, place_block, what_is_left, wr
 from core.errors import ConfigError
 from core.grid.zone import home_zones
 from core.layout import ReleaseLayout
-from core.objects import local_path
 from core.release import verify_release
 from core.simulate.land.ice import YEARS
 from core.simulate.land.place import draw_place
+from core.urls import local_path
 
 SEED, SITE, PX = 7000, "alps", 512
 

@@ -9,8 +9,9 @@ import pytest
 
 from core.layout import ReleaseLayout, RunLayout
 from core.ledger import Failure, Ledger
-from core.objects import Objects, local_path
+from core.objects import Objects
 from core.plan import load_plan
+from core.urls import local_path
 from tests.tiny_world import (
     Called,
     TinyWorld,

@@ -96,6 +96,18 @@ def test_a_calibrated_model_is_another_one_with_the_same_weights(config, best, t
     assert twice["temperature"] == pytest.approx(found["temperature"], rel=0.02), "a calibrated model stays as it is"
 
 
+def test_intervals_of_areas_are_kept_without_touching_the_probabilities(config, best, tmp_path):
+    before = json.loads((Path(best) / "model.json").read_text())
+    words = ["calibrate", config, "-m", best, "--out", tmp_path / "a", "--keep-temperature"]
+    done = icefleet(*words, "--boundary-px", "0.4", "--correlation-m", "120", "--json")
+    assert done.code == 0, done.err
+    card = json.loads((tmp_path / "a" / "model.json").read_text())
+    assert card["calibration"].pop("area") == {"boundary_px": 0.4, "correlation_m": 120.0}
+    assert card["calibration"] == before["calibration"] and card["digest"] == done.json["digest"] != before["digest"]
+    refused = icefleet(*words)
+    assert refused.code == 2 and "--boundary-px" in refused.err
+
+
 def test_strategies_are_compared_on_the_same_sites(config, best):
     done = icefleet("train", config, "--strategies", "global,region", "--set", "epochs=1", "--json")
     assert done.code == 0, done.err

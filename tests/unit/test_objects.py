@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from core.errors import ConfigError, SystemicError
-from core.objects import Objects, join_url, local_path, normalise_url, s3_endpoint, s3fs_options, zarr_location
+from core.objects import Objects, s3_endpoint, s3fs_options, zarr_location
+from core.urls import join_url, local_path, normalise_url
 from tests.tiny_world import refusing_s3
 
 _names = itertools.count()

@@ -15,7 +15,8 @@ from cluster.local import MOST_LOSSES, run_local
 from cluster.scheduler import Scheduler, Unit
 from core.errors import PoisonError, SystemicError
 from core.ledger import Ledger
-from core.objects import Objects, local_path
+from core.objects import Objects
+from core.urls import local_path
 from core.worker import UnitResult
 
 
