@@ -19,8 +19,8 @@ from core.errors import ConfigError
 from core.models.checkpoint import Checkpoint, save_checkpoint
 from core.models.engine import load_net, location_kind, pick_device
 from core.train.chip import Chip
+from core.train.on_device import to_device
 from core.train.sample import make_batch
-from core.train.trainer import to_device
 
 
 @dataclass(frozen=True)

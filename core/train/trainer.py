@@ -26,16 +26,14 @@ from torch import Tensor, nn
 
 from core.errors import ConfigError
 from core.models.checkpoint import Card, save_checkpoint
-from core.models.engine import location_kind, memory_format, pick_device
+from core.models.engine import memory_format, pick_device
 from core.models.inputs import needed_bands
-from core.models.nets.glavitu_fusion import coordinate_vector, region_vector
 from core.models.nets.net import Net
-from core.models.normalise import normalise
 from core.train.chip import Chip
-from core.train.classes import UNLABELLED
 from core.train.ema import Ema
 from core.train.evaluate import Tally, evaluate, mean_iou
-from core.train.losses import Labels, LossWeights, total_loss
+from core.train.losses import LossWeights, total_loss
+from core.train.on_device import to_device
 from core.train.sample import Batch, Sampler, make_batch
 from core.train.schedule import learning_rate
 from core.train.state import load_state, read_record, save_state
@@ -353,42 +351,6 @@ class _Steps:
 
 def _as_is(batch: Batch) -> Batch:
     return batch
-
-
-def to_device(
-    batch: Batch, card: Card, device: torch.device
-) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor | None, Labels]:
-    """Normalised groups, which samples have them, the location vector, and labels."""
-    raw = {name: torch.from_numpy(values).to(device) for name, values in batch.values.items()}
-    groups, present = normalise(raw, needed_bands(card.groups), card.groups)
-    groups = {name: x.contiguous(memory_format=memory_format(device)) for name, x in groups.items()}
-    return groups, present, _location(batch, card, device), _labels(batch, card, device)
-
-
-def _location(batch: Batch, card: Card, device: torch.device) -> Tensor | None:
-    kind = location_kind(card)
-    if kind == "none":
-        return None
-    if kind == "coordinates":
-        return coordinate_vector(torch.from_numpy(batch.lat), torch.from_numpy(batch.lon)).to(device)
-    slots = [card.regions.index(r) if r in card.regions else -1 for r in batch.region]
-    return region_vector(torch.tensor(slots), len(card.regions)).to(device)
-
-
-def _labels(batch: Batch, card: Card, device: torch.device) -> Labels:
-    scheme = card.classes
-    glacier = torch.from_numpy(batch.glacier).to(device)
-    if scheme.name == "binary":
-        known = torch.isfinite(glacier)
-        share = torch.nan_to_num(glacier)
-        shares = torch.stack([1 - share, share], 1)
-    else:
-        codes = torch.from_numpy(batch.labels).to(device).long()
-        known = codes != UNLABELLED
-        one_hot = torch.nn.functional.one_hot(torch.where(known, codes, 0), scheme.n_classes)
-        shares = one_hot.movedim(-1, 1).float()
-    distance = None if batch.distance is None else torch.from_numpy(batch.distance).to(device)
-    return Labels(shares, glacier, known, torch.from_numpy(batch.weight).to(device), distance)
 
 
 def weights_of(tensors: Mapping[str, Tensor]) -> bytes:
