@@ -1,7 +1,7 @@
 """How near mapped areas are to the truth, and whether their intervals hold it, in SIMULATED worlds of three years.
 
     python -m benchmarks.area_truth [--worlds 3] [--models oracle,band_ratio,checkpoint:models/glacier/best]
-                                    [--set measure.boundary_px=0.3] [--fit] [--out DIR] [--json FILE]
+                                    [--set measure.boundary_px=0.3] [--fit] [--out DIR] [--json FILE] [--plots DIR]
 
 Every world and year goes through the real pipeline, plan to release; what is scored is the release. Per model: bias of
 the regional area, share of glaciers whose 68 % interval (area ± σ) holds the truth, whether the regional interval does,
@@ -28,6 +28,7 @@ import geopandas as gpd
 import pandas as pd
 import pyarrow.parquet as pq
 
+from benchmarks.area_plots import plot_areas
 from benchmarks.area_scores import bias, changes, coverage, fit, measured, scaled_sigma
 from benchmarks.history_world import HistoryWorld, lay_truth, write_history_world
 from core.config import load_config
@@ -215,6 +216,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--out", type=Path, help="keeps worlds and runs, which are used again; none: a temporary folder"
     )
     parser.add_argument("--json", type=Path, help="also write all figures to this file")
+    parser.add_argument("--plots", type=Path, help="also draw errors and intervals of every model into this folder")
     asked = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="area-truth-") as temporary:
         folder = asked.out or Path(temporary)
@@ -237,6 +239,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 scores |= fitted(runs["scored"], runs["fitted"])
             show(scores)
             sys.stdout.flush()
+            if asked.plots:
+                asked.plots.mkdir(parents=True, exist_ok=True)
+                name = model.rpartition("/")[2]
+                rows = pd.concat([run.rows for run in runs["scored"]], ignore_index=True)
+                plot_areas(rows, scores["coverage"], f"model {name}", asked.plots / f"area_truth_{name}.png")
             out.append(scores)
         if asked.json:
             asked.json.write_text(json.dumps(out, indent=1) + "\n", encoding="utf-8")
