@@ -20,7 +20,8 @@ _TITLES = {"iou": "IoU", "ece": "ECE"}
 
 @dataclass(frozen=True)
 class Row:
-    """data: simulated or real, and train, held out or test; scores: name → number, NaN where there is none."""
+    """data: simulated or real, and train, held out or test; scores: name → number, NaN where there is none, whole
+    where something was counted."""
 
     site: str
     data: str
@@ -62,6 +63,8 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _number(value: float) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
     return f"{value:.3f}" if math.isfinite(value) else "–"
 
 
