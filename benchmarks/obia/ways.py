@@ -53,7 +53,6 @@ def debris_ways(path: str = DEBRIS) -> list[Way]:
         Way("band ratio", {"name": "band_ratio"}, alone),
         Way("debris rule", {"name": "debris_rule"}, alone),
         Way("glacier, heat alone", {"name": "checkpoint"}, alone),
-        Way("glacier, heat + objects", {"name": "checkpoint"}, measure),
         Way(f"{DEBRIS}, heat alone", model, alone),
         Way(f"{DEBRIS}, heat + objects", model, measure),
     ]

@@ -95,5 +95,4 @@ def test_the_debris_heat_map_beats_the_band_ratio_with_and_without_radar_and_hea
 def test_the_rock_glacier_heat_map_tells_rock_glaciers_from_covered_ice_and_from_the_rest(chips):
     found = scores(Learned(path="rock_glacier_cnn"), chips)
     print(f"rock_glacier_cnn {found}")
-    assert found["iou"] == found["iou_rock_glacier"] or found["iou"] > 0.1
-    assert found["precision"] > 0.3 and found["recall"] > 0.3 and found["iou_glacier"] > 0.5
+    assert found["iou"] > 0.15 and found["precision"] > 0.3 and found["recall"] > 0.3 and found["iou_glacier"] > 0.5
