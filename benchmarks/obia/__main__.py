@@ -143,7 +143,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if asked.out:
             draw_chain(asked.out, worlds[0], debris_ways(asked.debris)[-1], rock_ways(asked.rock)[-1])
     if asked.json:
-        digests = {name: {"digest": load_checkpoint(name).digest} for name in (asked.debris, asked.rock)}
+        scored = {asked.debris: {"debris", "khumbu"}, asked.rock: {"rock"}}
+        named = [name for name, of in scored.items() if of & set(asked.what)]
+        digests = {name: {"digest": load_checkpoint(name).digest} for name in named}
         record = {"models": digests, "sections": [section.record() for section in sections]}
         asked.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 

@@ -56,7 +56,7 @@ GLACIERNET2: list[dict[str, Any]] = [
 ]
 
 # Thomas, Robson & Racoviteanu 2023 (10.3389/frsen.2023.1161530): segments judged by mean heat, slope, temperature
-# and coherence. Bright segments go only where snow keeps its phase and ice does not, which moves and melts.
+# and coherence. Coherence tells bare ground alone: bright ice keeps its phase on cold days as snow does.
 CNN_OBIA_DEBRIS: dict[str, Any] = {
     "segments": {
         "layers": {"probability": 0.1, "ndsi": 0.2, "slope_deg": 10, "thermal_k": 5, "coherence": 0.2},
@@ -75,12 +75,6 @@ CNN_OBIA_DEBRIS: dict[str, Any] = {
             "of": "segment",
             "when": {"mean.ndvi": [0.25, None]},
             "flag": "removed_vegetation_segments",
-        },
-        {
-            "action": "remove",
-            "of": "segment",
-            "when": {"mean.coherence": [0.3, None], "mean.probability": [None, 0.95]} | _BRIGHT,
-            "flag": "removed_snow_segments",
         },
         {"action": "keep", "of": "segment", "when": {"mean.probability": [0.5, None]} | _BRIGHT},
         {
@@ -129,11 +123,11 @@ CNN_OBIA_DEBRIS: dict[str, Any] = {
 }
 
 # Robson et al. 2020 (10.1016/j.rse.2020.112033): Sentinel-2, coherence and terrain; a heat map of rock glaciers is
-# segmented and its objects judged by heat, shape and place. Numbers unchecked.
+# segmented and its objects judged by heat, shape and place. Plants and flats are what the heat map errs on most.
 ROCK_GLACIER: dict[str, Any] = {
     "segments": {
-        "layers": {"probability": 0.1, "ndvi": 0.2, "slope_deg": 10, "coherence": 0.2},
-        "scale": 20,
+        "layers": {"probability": 0.2, "ndvi": 0.2, "slope_deg": 10, "coherence": 0.2},
+        "scale": 40,
         "min_pixels": 10,
     },
     "rules": [
@@ -141,18 +135,19 @@ ROCK_GLACIER: dict[str, Any] = {
         {
             "action": "remove",
             "of": "segment",
-            "when": {"mean.ndvi": [0.5, None]},
+            "when": {"mean.ndvi": [0.3, None]},
             "flag": "removed_vegetation_segments",
         },
-        {"action": "remove", "of": "segment", "when": {"mean.slope_deg": [40, None]}, "flag": "removed_steep_segments"},
+        {"action": "remove", "of": "segment", "when": {"mean.slope_deg": [45, None]}, "flag": "removed_steep_segments"},
+        {"action": "remove", "of": "segment", "when": {"mean.slope_deg": [None, 8]}, "flag": "removed_flat_segments"},
         {"action": "remove", "of": "segment", "when": {"mean.ndwi": [0.3, None]}, "flag": "removed_water_segments"},
         {
             "action": "remove",
             "of": "segment",
-            "when": {"mean.probability": [None, 0.5]},
+            "when": {"mean.probability": [None, 0.45]},
             "flag": "removed_faint_segments",
         },
-        {"action": "add", "of": "segment", "when": {"mean.probability": [0.5, None]}, "flag": "added_segments"},
+        {"action": "add", "of": "segment", "when": {"mean.probability": [0.45, None]}, "flag": "added_segments"},
         {"action": "remove", "of": "component", "when": {"area_km2": [None, 0.01]}, "flag": "removed_patches"},
         {"action": "remove", "of": "component", "when": {"width_m": [None, 30]}, "flag": "removed_slivers"},
         {"action": "add", "of": "hole", "when": {"area_km2": [None, 0.02]}, "flag": "filled_holes"},

@@ -182,11 +182,10 @@ def test_a_whole_glacier_without_thermal_and_coherence_is_still_segmented():
     assert found.probability is bare.probability
 
 
-def test_the_chain_for_debris_drops_lakes_plants_and_snow_that_keeps_its_phase():
+def test_the_chain_for_debris_drops_lakes_and_plants():
     for layer, flag in (
         ({"ndwi": 0.5}, "removed_water_segments"),
         ({"ndvi": 0.5}, "removed_vegetation_segments"),
-        ({"ndsi": 0.8, "coherence": 0.5}, "removed_snow_segments"),
     ):
         scene = tongue()
         for name, value in layer.items():
