@@ -61,8 +61,7 @@ def score_debris(title: str, places: Sequence[Place], ways: Sequence[Way], data:
         if len(places) > 1:
             rows.append(_row("all pixels", data, way, total))
     notes = [
-        "`debris`: ground that the release calls debris against ice of which at least half is covered; without truth "
-        "where only outlines are known.",
+        "`debris`: ground that the release calls debris against ice of which at least half is covered, where known.",
         _RULES_DID.format(flags),
     ]
     return Section(title, sorted(rows, key=lambda r: r.site), notes)
@@ -141,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             seasons = list(khumbu_places(samples, folder / "khumbu").values())
             show(score_debris("Khumbu, four seasons", seasons, debris_ways(asked.debris), "real, test"))
         if asked.out:
-            draw_chain(asked.out, worlds[0], debris_ways(asked.debris)[-1], rock_ways(asked.rock)[-1])
+            draw_chain(asked.out, worlds[-1], debris_ways(asked.debris)[-1], rock_ways(asked.rock)[-1])
     if asked.json:
         scored = {asked.debris: {"debris", "khumbu"}, asked.rock: {"rock"}}
         named = [name for name, of in scored.items() if of & set(asked.what)]

@@ -19,8 +19,10 @@ from core.grid import Lattice, PixelWindow, Zone
 from core.simulate.land.ice import YEARS
 from core.simulate.land.land import build_land
 
-# Worlds that are scored, and others that the rules of the presets were tuned on; no training draws any of them.
-SCORED = ((9601, "karakoram"), (9602, "himalaya"), (9604, "tien_shan"))
+# Worlds that are scored, and others that the rules of the presets were tuned on; no training draws any of them. Of the
+# scored ones the first lies under fresh snow, which a ranking of scenes would avoid; worlds whose image has gaps are not
+# among them (9604 as a tien_shan, for one), because a search area of which a tenth is hidden is not measured.
+SCORED = ((9601, "karakoram"), (9602, "himalaya"), (9603, "himalaya"), (9606, "tien_shan"), (9605, "himalaya"))
 TUNED = ((9501, "himalaya"), (9502, "tien_shan"))
 WORLD_PX = 640
 SIMULATED = "SIMULATED, held out"
@@ -50,7 +52,8 @@ def simulated_place(seed: int, site: str, folder: Path, px: int = WORLD_PX) -> P
     name = f"SIMULATED-{seed}"
     area = write_area(world.folder / "area.gpkg", name, world.region, inner, world.block.zone)
     config = world.write_config(_YEAR, "band_ratio")
-    return Place(_true_ground(world, lattice, window), world.block.zone, config, area, _image(world))
+    image = _image(world)
+    return Place(_true_ground(world, lattice, window, image), world.block.zone, config, area, image)
 
 
 def khumbu_places(samples: Path, folder: Path) -> dict[str, Place]:
@@ -66,12 +69,14 @@ def _khumbu(season: str, frame: Frame) -> Place:
     return Place(ground, frame.zone, config, area, frame.chip.values["optical"])
 
 
-def _true_ground(world: HistoryWorld, lattice: Lattice, window: PixelWindow) -> Ground:
+def _true_ground(world: HistoryWorld, lattice: Lattice, window: PixelWindow, image: Float32) -> Ground:
     land = build_land(world.seed, window.shape[0], float(RES_M), len(YEARS) - 1, world.archetype)
     glacier = coverage_share(world.outlines_m(_YEAR), lattice, window)
     rim = round(_MARGIN_M / RES_M)
     searched = np.zeros(window.shape, dtype=bool)
     searched[rim:-rim, rim:-rim] = True
+    # What no image shows says nothing of a way of mapping, and a release draws it as the inventory has it.
+    searched &= np.isfinite(image).any(axis=0)
     ice = glacier >= 0.5
     return Ground(
         f"world {world.seed} {world.archetype}",

@@ -15,7 +15,7 @@ from core.train.evaluate import Tally
 
 Float32 = NDArray[np.float32]
 SCORES = ("iou", "precision", "recall", "ece")
-_TITLES = {"iou": "IoU", "ece": "ECE"}
+_TITLES = {"iou": "IoU", "ece": "ECE", "f1": "F1"}
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def test_the_shipped_configuration_maps_khumbu_from_scenes_to_release(khumbu: Ra
     assert len(area) == 86 and area.index.is_unique and len(measured) >= 5
     assert set(measured["sensors"]) == {"dem;optical"}
     assert set(area["model_digest"]) == {khumbu.prepared.run.model_digest}
-    assert load_checkpoint("debris_cnn").digest in str(khumbu.prepared.run.model.spec.parameters)
+    assert load_checkpoint("debris_cnn").digest in str(khumbu.prepared.run.model().spec.parameters)
     did = [counts(flags) for flags in measured["flags"]]
     assert any(did) and all(n > 0 for one in did for n in one.values())
     # The samples have no coherence and no temperature of this place, so no rule can have used them.
