@@ -19,9 +19,9 @@ from core.grid import Lattice, PixelWindow, Zone
 from core.simulate.land.ice import YEARS
 from core.simulate.land.land import build_land
 
-# Worlds that are scored, and others that the rules of the presets were tuned on; no training draws any of them. Of the
-# scored ones the first lies under fresh snow, which a ranking of scenes would avoid; worlds whose image has gaps are not
-# among them (9604 as a tien_shan, for one), because a search area of which a tenth is hidden is not measured.
+# Worlds that are scored, and others that the rules of the presets were tuned on; no training draws any. Of the scored
+# ones the first lies under fresh snow, which a ranking of scenes would avoid, and the last is drawn. Worlds whose
+# image has gaps are not among them (9604 of tien_shan is one): a search area of which a tenth is hidden has no area.
 SCORED = ((9601, "karakoram"), (9602, "himalaya"), (9603, "himalaya"), (9606, "tien_shan"), (9605, "himalaya"))
 TUNED = ((9501, "himalaya"), (9502, "tien_shan"))
 WORLD_PX = 640
