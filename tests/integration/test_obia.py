@@ -73,7 +73,7 @@ def test_the_ways_that_are_scored_are_those_of_the_shipped_configurations() -> N
         assert ways[-2].model == ways[-1].model and ways[-2].measure["objects"] == "none"
 
 
-def test_some_rock_glaciers_of_a_simulated_world_are_found_and_rules_leave_fewer_false_parts(
+def test_some_rock_glaciers_of_a_simulated_world_are_found_and_rules_find_more_in_fewer_parts(
     place: Place, refined: Found
 ) -> None:
     found = of_rock_glaciers(refined, place.ground)
@@ -81,8 +81,8 @@ def test_some_rock_glaciers_of_a_simulated_world_are_found_and_rules_leave_fewer
     print(f"SIMULATED {place.ground.name}: heat alone {alone.scores}, with objects {found.scores}")
     # Modest, as the net is: BENCHMARKS.md says in how many worlds it fails.
     assert found.there >= 8 and found.found >= 0.2 * found.there
-    assert found.false <= min(alone.false, 0.5 * found.parts)
-    assert found.scores["precision"] > alone.scores["precision"]
+    assert found.false <= 0.5 * found.parts and found.parts < alone.parts
+    assert found.found >= alone.found and found.scores["iou"] > alone.scores["iou"]
 
 
 def test_an_area_that_is_searched_has_one_row_and_every_rock_glacier_found_one_outline(
