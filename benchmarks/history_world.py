@@ -143,7 +143,7 @@ def write_history_world(
     lands = {year: build_land(seed, px, float(RES_M), k, site) for k, year in enumerate(YEARS)}
     place = lands[YEARS[0]].place
     block = place_block(place)
-    window = _middle(Lattice(block.zone, RES_M).block_window(block), px)
+    window = middle(Lattice(block.zone, RES_M).block_window(block), px)
     folder.mkdir(parents=True, exist_ok=True)
     _write_tables(folder, lands, block.zone, window)
     dates = write_images(folder, lands, block.zone, Lattice(block.zone, RES_M).transform(window)) if images else {}
@@ -194,7 +194,8 @@ def _in_its_zone(block: Block) -> bool:
     return bool((home_zones(*block.zone.unproject_points(side[:, 0], side[:, 1])) == block.zone.name).all())
 
 
-def _middle(whole: PixelWindow, px: int) -> PixelWindow:
+def middle(whole: PixelWindow, px: int) -> PixelWindow:
+    """Where a landscape of px² lies in its block."""
     margin = (whole.row1 - whole.row0 - px) // 2
     row, col = whole.row0 + margin, whole.col0 + margin
     return PixelWindow(row, row + px, col, col + px)

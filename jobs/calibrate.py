@@ -82,7 +82,7 @@ def calibrate(
     chips = validation_chips(settings, build_card(settings).groups)
     predict, scheme = predictor(Learned(path=model, device=settings.device))
     with Line("calibrate", as_json) as line:
-        pixels = labelled_pixels(predict, chips)
+        pixels = labelled_pixels(predict, chips, scheme)
         line.move(1, 1)
     change = fit_temperature(pixels, scheme)
     before, after = (glacier_of(with_temperature(pixels.probability, t), scheme) for t in (1.0, change))

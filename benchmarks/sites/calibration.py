@@ -87,7 +87,7 @@ def halves(chips: Sequence[Chip]) -> tuple[list[Chip], list[Chip]]:
 
 def _uncalibrated(contestant: Contestant, chips: Sequence[Chip], per_chip: int = 4096) -> Pixels:
     """Pixels with probabilities as they are at temperature 1."""
-    pixels = labelled_pixels(contestant.predict, chips, per_chip=per_chip)
+    pixels = labelled_pixels(contestant.predict, chips, contestant.scheme, per_chip=per_chip)
     # The model answers softmax(logits / T), and log p is its logits / T up to a constant.
     plain = with_temperature(pixels.probability, 1 / contestant.temperature)
     return Pixels(np.asarray(plain), pixels.share, pixels.site, pixels.sites)

@@ -14,7 +14,7 @@ from PIL import Image
 from core.sensors import sensor
 
 Float32 = NDArray[np.float32]
-_OUTLINE = "#ff2d55"
+OUTLINE = "#ff2d55"
 _COLOURS = 256
 
 
@@ -49,17 +49,21 @@ def draw_site(
         ax.set_title(name, fontsize=9)
     for ax in axes[1:]:
         if truth.any() and not truth.all():
-            ax.contour(truth, levels=[0.5], colors=_OUTLINE, linewidths=0.8)
+            ax.contour(truth, levels=[0.5], colors=OUTLINE, linewidths=0.8)
     for ax in axes:
         ax.set_xticks([])
         ax.set_yticks([])
     if maps:
         figure.colorbar(shown, ax=axes, fraction=0.015, pad=0.01, ticks=[0, 0.5, 1])
     figure.suptitle(f"{title}\n{about}" if about else title, fontsize=10)
+    return save_small(figure, path)
+
+
+def save_small(figure: Figure, path: Path) -> Path:
+    """PNG with a palette, which makes the file a third of its size; no colour of these pictures needs more."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     buffer.seek(0)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A palette makes the file a third of its size, and no colour here needs more.
     Image.open(buffer).convert("RGB").quantize(_COLOURS).save(path, optimize=True)
     return path

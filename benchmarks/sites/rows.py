@@ -15,12 +15,13 @@ from core.train.evaluate import Tally
 
 Float32 = NDArray[np.float32]
 SCORES = ("iou", "precision", "recall", "ece")
-_TITLES = {"iou": "IoU", "ece": "ECE"}
+_TITLES = {"iou": "IoU", "ece": "ECE", "f1": "F1"}
 
 
 @dataclass(frozen=True)
 class Row:
-    """data: simulated or real, and train, held out or test; scores: name → number, NaN where there is none."""
+    """data: simulated or real, and train, held out or test; scores: name → number, NaN where there is none, whole
+    where something was counted."""
 
     site: str
     data: str
@@ -62,6 +63,8 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _number(value: float) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
     return f"{value:.3f}" if math.isfinite(value) else "–"
 
 

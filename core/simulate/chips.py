@@ -25,7 +25,18 @@ from core.simulate.sense.optical import Optical, look
 from core.simulate.sense.radar import listen
 from core.simulate.sense.thermal import warmth
 from core.train.chip import Chip
-from core.train.classes import CLEAN_ICE, DEBRIS, LAKE, MELANGE, NON_GLACIAL, OCEAN, SHADOW, SNOW, VEGETATION
+from core.train.classes import (
+    CLEAN_ICE,
+    DEBRIS,
+    LAKE,
+    MELANGE,
+    NON_GLACIAL,
+    OCEAN,
+    ROCK_GLACIER,
+    SHADOW,
+    SNOW,
+    VEGETATION,
+)
 
 WORLD_PX = 1024
 CHIPS_PER_WORLD = 48
@@ -70,6 +81,7 @@ def classify(land: Land, day: Day, optical: Optical) -> NDArray[np.uint8]:
     """The surface that holds most of each pixel, codes of `core.train.classes`."""
     out = np.full(land.glacier.shape, NON_GLACIAL, dtype=np.uint8)
     out[optical.vegetation > 0.5] = VEGETATION
+    out[land.rock_glacier > 0.5] = ROCK_GLACIER
     out[day.snow > 0.5] = SNOW
     ice = land.glacier >= 0.5
     cover = land.debris.cover

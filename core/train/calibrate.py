@@ -21,6 +21,7 @@ from core.errors import ConfigError
 from core.train.chip import Chip
 from core.train.classes import Scheme
 from core.train.evaluate import BINS, Predict, expected_calibration_error
+from core.train.sample import mapped_share
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -31,7 +32,7 @@ _TINY = 1e-6
 
 @dataclass(frozen=True)
 class Pixels:
-    """Labelled pixels. probability: (n, class); share: (n,) of glacier; site: (n,) index into `sites`."""
+    """Labelled pixels. probability: (n, class); share: (n,) of what the scheme maps; site: (n,) index into `sites`."""
 
     probability: Float64
     share: Float64
@@ -40,7 +41,7 @@ class Pixels:
 
 
 def labelled_pixels(
-    predict: Predict, chips: Iterable[Chip], *, per_chip: int = 4096, seed: int = 0, batch: int = 8
+    predict: Predict, chips: Iterable[Chip], scheme: Scheme, *, per_chip: int = 4096, seed: int = 0, batch: int = 8
 ) -> Pixels:
     """Up to `per_chip` random labelled pixels of every chip with what a model says of them.
 
@@ -54,10 +55,11 @@ def labelled_pixels(
     for start in range(0, len(held), batch):
         part = held[start : start + batch]
         for chip, found in zip(part, predict(part), strict=True):
-            told = np.flatnonzero((np.isfinite(chip.glacier) & np.isfinite(found).all(axis=0)).ravel())
+            truth = mapped_share(chip, scheme)
+            told = np.flatnonzero((np.isfinite(truth) & np.isfinite(found).all(axis=0)).ravel())
             some = rng.permutation(told)[:per_chip]
             probability.append(found.reshape(len(found), -1)[:, some].T.astype(np.float64))
-            share.append(chip.glacier.ravel()[some].astype(np.float64))
+            share.append(truth.ravel()[some].astype(np.float64))
             sites.append(np.full(len(some), names.setdefault(site_of(chip), len(names))))
     if not share or not sum(map(len, share)):
         raise ConfigError("calibration", found="no labelled pixel that the model told", expected="chips with labels")

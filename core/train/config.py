@@ -105,7 +105,7 @@ class TrainConfig(Strict):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]*$")]
     output: str = Field("models", description="the training lies in OUTPUT/NAME")
-    scheme: Literal["binary", "ice_debris_lake", "seven", "calving"] = "binary"
+    scheme: Literal["binary", "ice_debris_lake", "seven", "calving", "rock_glacier"] = "binary"
     groups: dict[str, list[str]] = Field(
         default_factory=lambda: {"optical": ["optical"], "dem": ["dem"]},
         min_length=1,

@@ -1,8 +1,9 @@
 """Evaluate: how well probabilities agree with the truth, per site, never pooled over sites into one flattering number.
 
-Pixels without a label do not count. A pixel is glacier in truth where at least half of it is. IoU, precision, recall
-and F1 are those of the class glacier at a threshold; the expected calibration error compares probabilities with shares.
-Where classes are known, each of them has an IoU too. Numbers are sums that can be added, so sites are exact.
+Pixels without a label do not count. A pixel is glacier in truth where at least half of it is; of a scheme that maps
+something else, that takes the place of glacier in every score. IoU, precision, recall and F1 are those of the class
+glacier at a threshold; the expected calibration error compares probabilities with shares. Where classes are known, each
+of them has an IoU too. Numbers are sums that can be added, so sites are exact.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from core.train.chip import Chip
 from core.train.classes import UNLABELLED, Scheme
-from core.train.sample import class_labels
+from core.train.sample import class_labels, mapped_share
 
 Float32 = NDArray[np.float32]
 BINS = 20
@@ -119,7 +120,7 @@ def evaluate(
             # Untold pixels are NaN in every class; the argmax of those is never looked at.
             answer = np.nan_to_num(classes, nan=-1.0).argmax(axis=0)
             glacier = scheme.glacier_probability(classes, axis=0)
-            tally.add(glacier, chip.glacier, answer, class_labels(chip, scheme), threshold)
+            tally.add(glacier, mapped_share(chip, scheme), answer, class_labels(chip, scheme), threshold)
         waiting.clear()
 
     for chip in chips:

@@ -87,11 +87,12 @@ def make_batch(chips: Sequence[Chip], groups: Sequence[Group], scheme: Scheme, *
     """Chips of one size → batch with the bands that the groups use, in registry order."""
     bands = needed_bands(groups)
     labels = np.stack([class_labels(chip, scheme) for chip in chips])
-    distances = [signed_distance(chip.glacier, max(chip.shape) / 2) for chip in chips] if distance else None
+    shares = [mapped_share(chip, scheme) for chip in chips]
+    distances = [signed_distance(share, max(share.shape) / 2) for share in shares] if distance else None
     return Batch(
         values={name: np.stack([_bands(chip, name, wanted) for chip in chips]) for name, wanted in bands.items()},
         labels=labels,
-        glacier=np.stack([chip.glacier for chip in chips]),
+        glacier=np.stack(shares),
         distance=np.stack(distances) if distances else None,
         weight=np.array([chip.weight for chip in chips], np.float32),
         lat=np.array([chip.lat for chip in chips], np.float32),
@@ -115,6 +116,16 @@ def class_labels(chip: Chip, scheme: Scheme) -> NDArray[np.uint8]:
         return np.full(chip.shape, UNLABELLED, np.uint8)
     hidden = (chip.classes == SHADOW) & (chip.glacier > 0.01)
     return scheme.labels(np.where(hidden, np.uint8(UNLABELLED), chip.classes))
+
+
+def mapped_share(chip: Chip, scheme: Scheme) -> Float32:
+    """(h, w) share of what the scheme maps, NaN where unknown: that of glacier, or for a scheme that maps something
+    else 0 or 1 by the surface of the pixel."""
+    if scheme.maps_glaciers:
+        return chip.glacier
+    labels = class_labels(chip, scheme)
+    mapped = np.isin(labels, scheme.glacier_index).astype(np.float32)
+    return np.where(labels == UNLABELLED, np.float32(np.nan), mapped)
 
 
 @dataclass(frozen=True)

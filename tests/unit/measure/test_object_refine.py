@@ -159,6 +159,8 @@ def tongue() -> Scene:
         "slope_deg": pick(15, 8, 12, 5),
         "thermal_k": pick(272, 278, 284, 292),
         "coherence": pick(0.2, 0.2, 0.95, 0.9),
+        "ndvi": pick(-0.1, 0.1, 0.1, 0.1),
+        "ndwi": pick(0.1, -0.1, -0.1, -0.1),
     }
     ones = np.ones(zone.shape, np.float32)
     return Scene(pick(0.95, 0.4, 0.6, 0.02), ones, ones, layers)
@@ -175,10 +177,26 @@ def test_the_chain_for_debris_adds_the_tongue_and_drops_the_moraine():
 
 def test_a_whole_glacier_without_thermal_and_coherence_is_still_segmented():
     scene = tongue()
-    bare = Scene(scene.probability, scene.share, scene.own, {k: scene.layers[k] for k in ("ndsi", "slope_deg")})
+    kept = {k: v for k, v in scene.layers.items() if k not in ("thermal_k", "coherence")}
+    bare = Scene(scene.probability, scene.share, scene.own, kept)
     found = bare.after("cnn_obia_debris")
     assert {layer for _, layer in found.left_out} == {"thermal_k", "coherence"}
     assert found.probability is bare.probability
+
+
+def test_the_chain_for_debris_drops_lakes_and_plants():
+    for layer, flag in (
+        ({"ndwi": 0.5}, "removed_water_segments"),
+        ({"ndvi": 0.5}, "removed_vegetation_segments"),
+    ):
+        scene = tongue()
+        for name, value in layer.items():
+            scene.layers[name][16:24] = value
+        scene.layers["slope_deg"][16:24] = 5
+        found = scene.after("cnn_obia_debris")
+        ice = found.probability >= 0.5
+        assert ice[:16].all() and not ice[16:].any()
+        assert found.flags == ("added_debris_segments:1", f"{flag}:1")
 
 
 def test_the_rock_glacier_chain_keeps_the_lobe_and_drops_wood_and_water():

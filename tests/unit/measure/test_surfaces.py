@@ -105,7 +105,7 @@ def test_classes_of_models_mean_surfaces_and_those_without_a_meaning_none():
         "lake": LAKE,
         "shadow": UNLABELLED,
     }
-    for name in ("binary", "calving"):
+    for name in ("binary", "calving", "rock_glacier"):
         with pytest.raises(ConfigError, match="clean_ice and debris"):
             surfaces_by_class(seen, scheme(name))
 

@@ -13,7 +13,7 @@ from core.errors import ConfigError
 from core.grid import Lattice, PixelWindow, Zone
 from core.sensors import sensor
 from core.simulate import chips as made
-from core.simulate.chips import CHIPS_PER_WORLD, chips, simulate_chip
+from core.simulate.chips import CHIPS_PER_WORLD, chips, classify, simulate_chip
 from core.simulate.land.land import Land, build_land
 from core.simulate.land.place import ARCHETYPES, draw_place
 from core.simulate.sense.day import Day, see_day
@@ -24,7 +24,7 @@ from core.simulate.sense.spectra import INSTRUMENTS, moments, scene_mean
 from core.simulate.sense.thermal import warmth
 from core.terrain import slope_deg
 from core.train.chip import Chip
-from core.train.classes import CLEAN_ICE, DEBRIS, SURFACES
+from core.train.classes import CLEAN_ICE, DEBRIS, ROCK_GLACIER, SURFACES
 
 PX = 256
 WIDE_PX = 384
@@ -125,6 +125,18 @@ def test_truth_agrees_with_itself(twenty):
         ice = np.isin(chip.classes, (CLEAN_ICE, DEBRIS))
         assert (chip.glacier[ice] >= 0.5).all()
         assert chip.glacier.min() >= 0.0 and chip.glacier.max() <= 1.0
+
+
+def test_a_rock_glacier_is_a_surface_of_its_own_wherever_it_is_seen_and_never_on_ice(worlds):
+    found = 0
+    for land, day, optical in worlds:
+        classes = classify(land, day, optical)
+        told = classes == ROCK_GLACIER
+        assert (land.rock_glacier[told] > 0.5).all() and (land.glacier[told] < 0.5).all()
+        hidden = (land.glacier >= 0.5) | (land.lake > 0.5) | (day.snow > 0.5) | (optical.shadow > 0.5)
+        assert told[(land.rock_glacier > 0.5) & ~hidden].all()
+        found += int(told.sum())
+    assert found > 0
 
 
 def test_himalayan_chips_hold_debris(worlds):

@@ -10,7 +10,7 @@ import pytest
 from core.errors import ConfigError, PoisonError
 from core.train.chipfile import ChipFolder, load_chip, save_chip
 from core.train.classes import CODES, SCHEMES, SURFACES, UNLABELLED, scheme
-from core.train.sample import class_labels
+from core.train.sample import class_labels, mapped_share
 from tests.made_chips import made_chip, made_folder
 
 
@@ -20,7 +20,7 @@ from tests.made_chips import made_chip, made_folder
         ({"values": {"optical": np.zeros((5, 48, 48), np.float32)}}, r"expected float32 \(6, 48, 48\)"),
         ({"values": {"optical": np.zeros((6, 48, 48))}}, "float64"),
         ({"glacier": np.full((48, 48), 1.5, np.float32)}, "0 to 1"),
-        ({"classes": np.full((48, 48), 9, np.uint8)}, "0 to 8"),
+        ({"classes": np.full((48, 48), 10, np.uint8)}, "0 to 9"),
         ({"classes": np.zeros((4, 4), np.uint8)}, "classes"),
         ({"weight": 0.0}, "more than 0"),
     ],
@@ -47,10 +47,11 @@ def test_a_cut_is_the_same_ground_in_everything():
 
 
 @pytest.mark.parametrize("name", SCHEMES)
-def test_every_scheme_says_what_is_glacier_and_it_is_ice_clean_or_covered(name):
+def test_every_scheme_says_what_is_mapped_and_it_is_ice_clean_or_covered_or_creeping_rock(name):
     chosen = scheme(name)
-    glacier = {surface for surface, into in chosen.surfaces.items() if into in chosen.glacier}
-    assert glacier == {"clean_ice", "debris"}
+    mapped = {surface for surface, into in chosen.surfaces.items() if into in chosen.glacier}
+    assert mapped == ({"rock_glacier"} if name == "rock_glacier" else {"clean_ice", "debris"})
+    assert chosen.maps_glaciers == (name != "rock_glacier")
     assert set(chosen.surfaces.values()) == set(chosen.classes)
     probability = np.full((2, chosen.n_classes, 3), 1 / chosen.n_classes, np.float32)
     assert np.allclose(chosen.glacier_probability(probability, 1), len(chosen.glacier) / chosen.n_classes)
@@ -62,7 +63,41 @@ def test_labels_are_classes_of_the_scheme_or_unlabelled(name):
     labels = scheme(name).labels(codes)
     assert labels[-1] == UNLABELLED
     for code, label in zip(codes[:-1], labels[:-1], strict=True):
-        assert scheme(name).classes[label] == scheme(name).surfaces[SURFACES[code]]
+        told = None if label == UNLABELLED else scheme(name).classes[label]
+        assert told == scheme(name).surfaces.get(SURFACES[code])
+
+
+def test_codes_that_files_hold_keep_their_meaning():
+    assert [CODES[name] for name in ("clean_ice", "debris", "snow", "lake", "non_glacial", "melange")] == [
+        *range(4),
+        6,
+        8,
+    ]
+    assert CODES["rock_glacier"] == 9
+
+
+def test_a_rock_glacier_is_no_glacier_and_what_hides_one_is_unknown_to_its_scheme():
+    code = np.array([CODES["rock_glacier"]], np.uint8)
+    said = {name: scheme(name).classes[scheme(name).labels(code)[0]] for name in SCHEMES}
+    assert said == {
+        "binary": "other",
+        "ice_debris_lake": "other",
+        "seven": "non_glacial",
+        "calving": "rock",
+        "rock_glacier": "rock_glacier",
+    }
+    hidden = np.array([CODES["snow"], CODES["shadow"]], np.uint8)
+    assert (scheme("rock_glacier").labels(hidden) == UNLABELLED).all()
+
+
+def test_a_scheme_that_maps_no_glaciers_has_a_truth_of_its_own():
+    chip = made_chip(2)
+    classes = chip.classes.copy()
+    classes[:10], classes[10:12] = CODES["rock_glacier"], CODES["shadow"]
+    chip = replace(chip, classes=classes)
+    share = mapped_share(chip, scheme("rock_glacier"))
+    assert (share[:10] == 1).all() and np.isnan(share[10:12]).all() and (share[12:] == 0).all()
+    assert mapped_share(chip, scheme("seven")) is chip.glacier
 
 
 def test_an_unknown_scheme_names_the_nearest():

@@ -159,10 +159,10 @@ def test_the_confidence_table_rises_and_says_how_often_it_was_right():
 def test_pixels_are_labelled_told_and_bounded():
     p = np.full((48, 48), 0.7, np.float32)
     p[:20] = np.nan
-    pixels = labelled_pixels(answer(p), [made_chip(0), made_chip(1)], per_chip=100)
+    pixels = labelled_pixels(answer(p), [made_chip(0), made_chip(1)], BINARY, per_chip=100)
     assert pixels.probability.shape == (200, 2) and np.isfinite(pixels.share).all()
     with pytest.raises(ConfigError, match="no labelled pixel"):
-        labelled_pixels(answer(np.full((48, 48), np.nan, np.float32)), [made_chip(0)])
+        labelled_pixels(answer(np.full((48, 48), np.nan, np.float32)), [made_chip(0)], BINARY)
 
 
 def test_reliability_is_drawn(tmp_path):
