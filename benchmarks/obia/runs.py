@@ -22,9 +22,9 @@ from core.config import load_config
 from core.coverage import coverage_packed, coverage_share
 from core.grid import Lattice, PixelWindow, Zone
 from core.layout import ReleaseLayout
-from core.objects import local_path
 from core.prepare import prepare
 from core.release.schema import AREA, OUTLINE, SURFACE
+from core.urls import local_path
 from jobs.run import execute
 
 Float32 = NDArray[np.float32]
