@@ -68,15 +68,14 @@ def calibrate(
         raise ConfigError("--keep-temperature", found="no --boundary-px", expected="numbers to keep")
     settings = load_train_config(data, overrides or ())
     checkpoint = load_checkpoint(model)
-    area = dict(checkpoint.card.calibration.area)
-    if boundary_px is not None and correlation_m is not None:
-        area = {"boundary_px": boundary_px, "correlation_m": correlation_m}
+    given = {"boundary_px": boundary_px, "correlation_m": correlation_m}
+    area = {name: v for name, v in given.items() if v is not None} or dict(checkpoint.card.calibration.area)
     if keep_temperature:
         saved = rewrite_card(checkpoint, out, calibration=replace(checkpoint.card.calibration, area=area))
         if as_json:
             print_json({"checkpoint": saved.url, "digest": saved.digest, **area})
         else:
-            console.print(f"checkpoint  {saved.url}", markup=False)
+            _say(saved.url, None)
         return
     fill_chips(settings)
     chips = validation_chips(settings, build_card(settings).groups)
@@ -103,7 +102,11 @@ def calibrate(
         return
     rows = [(name, f"{s['ece']:.4f}", f"{s['log_loss']:.4f}") for name, s in scores.items()]
     table(f"{len(pixels.share):,} pixels, temperature {temperature:.3f}", ["probability", "ECE", "log loss"], rows)
-    console.print(f"checkpoint  {saved.url}", markup=False)
+    _say(saved.url, plot)
+
+
+def _say(url: str, plot: Path | None) -> None:
+    console.print(f"checkpoint  {url}", markup=False)
     if plot is not None:
         console.print(f"plot        {plot}", markup=False)
 

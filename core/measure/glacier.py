@@ -30,7 +30,7 @@ from core.measure.rules import TERMINUS_FEATURES, MeasureRules
 from core.measure.surfaces import Surfaces, divide_surfaces, surfaces_by_rule
 from core.measure.terminus_refinement import TerminusRules, maps_from_spread, refine_terminus
 from core.measure.uncertainty import AreaSigma, boundary_sigma, free_share, hidden_sigma, model_sigma
-from core.measure.water import new_ice_on_water
+from core.measure.water import NewIce, new_ice_on_water
 from core.stitch import NOT_OBSERVED, decode
 
 Float32 = NDArray[np.float32]
@@ -102,7 +102,6 @@ def measure_glacier(
     outline_km2 = float(np.sum(ownership.own * area, dtype=np.float64))
     hidden_km2 = float(np.sum(np.where(seen, 0, ownership.own * area), dtype=np.float64))
     observed = min(1.0, max(0.0, 1.0 - hidden_km2 / outline_km2)) if outline_km2 > 0 else 0.0
-    scenes = _scenes(ownership, mosaic)
     if outline_km2 <= 0.0 and ownership.ceded_px > 0:
         why = "outlines that come before it in the inventory claim all of its ground"
         return Measurement("quarantined", why, None)
@@ -110,17 +109,12 @@ def measure_glacier(
         return Measurement("not_observed", "no valid observation inside the outline", 0.0)
     if observed < rules.min_observed_fraction:
         why = f"only {observed:.1%} of the outline was observed, {rules.min_observed_fraction:.0%} are needed"
-        return Measurement("not_observed", why, observed, scenes=scenes)
+        return Measurement("not_observed", why, observed, scenes=_scenes(ownership, mosaic))
     known = layers(rules.layers)
     told = np.where(seen, decode(mosaic.probability), np.float32(np.nan)).astype(np.float32)
     spread = None if mosaic.spread is None else np.where(seen, decode(mosaic.spread), np.float32(0)).astype(np.float32)
-    bare, ownership = ownership, _with_new_ice(ownership, told, seen, known, lattice, rules)
-    afloat = new_ice_on_water(ownership, told, known, rules, term_type)
-    if afloat.removed:
-        # What hung together over water is lost with it; nothing is won, for it may be a neighbour's.
-        rest = _with_new_ice(bare, told := afloat.told, seen, known, lattice, rules)
-        ownership = replace(rest, share=np.minimum(ownership.share, rest.share))
-    scenes = _scenes(ownership, mosaic)
+    ownership, afloat = _own_ground(ownership, told, seen, known, lattice, rules, term_type)
+    told = afloat.told
     mapped = np.where(seen, told, 0).astype(np.float32)
     told, flags = _refined(ownership, told, spread, area, known, lattice, rules)
     flags += afloat.flags + _doubts(ownership, seen, known.get("elevation_m"), lattice, rules)
@@ -157,7 +151,7 @@ def measure_glacier(
         area_expected_km2=_sum(ownership.share * probability, area) + filled_km2,
         area_advance_km2=_sum(np.maximum(0, ice - ownership.own) * seen, area),
         area_loss_km2=_sum(np.maximum(0, ownership.own - ice) * seen, area),
-        scenes=scenes,
+        scenes=_scenes(ownership, mosaic),
         flags=flags,
         geometry=None if shapely.is_empty(shape) else shape,
         # What has no outline is no ground that anybody could look up.
@@ -174,6 +168,25 @@ def _scenes(ownership: Ownership, mosaic: MosaicWindow) -> tuple[int, ...]:
     """Of the ground that the glacier owns."""
     used = np.unique(mosaic.scene[(mosaic.probability != NOT_OBSERVED) & (ownership.share > 0)])
     return tuple(int(s) for s in used[used >= 0])
+
+
+def _own_ground(
+    bare: Ownership,
+    told: Float32,
+    seen: NDArray[np.bool_],
+    known: Mapping[str, Float32],
+    lattice: Lattice,
+    rules: MeasureRules,
+    term_type: int | None,
+) -> tuple[Ownership, NewIce]:
+    """The glacier's ground with its new ice, less what is water, and the map without that."""
+    ownership = _with_new_ice(bare, told, seen, known, lattice, rules)
+    afloat = new_ice_on_water(ownership, told, known, rules, term_type)
+    if not afloat.removed:
+        return ownership, afloat
+    # What hung together over water is lost with it; nothing is won, for it may be a neighbour's.
+    rest = _with_new_ice(bare, afloat.told, seen, known, lattice, rules)
+    return replace(rest, share=np.minimum(ownership.share, rest.share)), afloat
 
 
 def _with_new_ice(
