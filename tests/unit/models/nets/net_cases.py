@@ -59,7 +59,9 @@ def scene(n, seed, side=WIDE):
 
 
 def train_briefly(net, steps):
-    """A few steps of Adam: enough that the probabilities are neither flat nor decided by chance."""
+    """A few steps of Adam: enough that the probabilities are neither flat nor decided by chance. In float64, because a
+    few steps magnify the last bits of float32, and every kind of processor would test another net."""
+    net = net.double()
     for layer in net.modules():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
             layer.momentum = 0.2
@@ -67,9 +69,10 @@ def train_briefly(net, steps):
     net.train()
     for step in range(steps):
         groups, label = scene(2, step)
+        groups = {name: x.double() for name, x in groups.items()}
         main, aux = net.forward_train(groups)
         loss = F.cross_entropy(main, label) + (0 if aux is None else F.cross_entropy(aux, label))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    return net.eval()
+    return net.float().eval()

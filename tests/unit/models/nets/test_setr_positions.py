@@ -65,3 +65,16 @@ def test_a_window_of_another_size_than_384_px_runs_through_the_same_weights():
     with torch.no_grad():
         for h, w in [(16, 16), (400, 48)]:
             assert net(batch(1, h, w)).shape == (1, 2, h, w)
+
+
+def test_patches_are_embedded_as_the_convolution_embeds_them_in_bfloat16_too():
+    """Asked for as a convolution, 16 channels in bfloat16 come out as garbage on processors with AMX."""
+    torch.manual_seed(1)
+    branch = SetrBranch(16, 1).eval()
+    x = torch.randn(2, 16, 64, 96)
+    with torch.no_grad():
+        expected = branch.patches(x).flatten(2).transpose(1, 2)
+        torch.testing.assert_close(branch.embedded(x), expected, atol=1e-4, rtol=1e-4)
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = branch.embedded(x).float()
+    assert (rough - expected).norm() < 0.01 * expected.norm()
