@@ -2,8 +2,8 @@
 
 Two witnesses. The image shows open water. The elevation model shows where the sea is, whatever drifts on it: mélange
 and sea ice are as bright as glacier ice and no map of ice alone tells them apart (of a model that tells classes the
-mosaic keeps the probability of glacier alone). Inside the old outline neither its
-slopes nor its heights say that there is no water, because it may be from before a retreat.
+mosaic keeps the probability of glacier alone). Inside the old outline neither its slopes nor its heights say that there
+is no water, because it may be from before a retreat.
 
 Ice inside the inventory's outline is never taken away. What goes is counted in a flag, and what cannot be told widens
 sigma and is counted too.
